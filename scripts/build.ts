@@ -1,0 +1,163 @@
+// Decides how the sources become the few files that run. Knows nothing of what they do.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { builtinModules, createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
+
+type Bundle = { readonly entry: string; readonly out: string; readonly options: BuildOptions }
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const require = createRequire(import.meta.url)
+
+/**
+ * What node-fetch imports for bodies that are sent or parsed as forms. A child only ever GETs, and its responses are
+ * read as streams, so these names are tested against (`instanceof`) but never built.
+ */
+const FORM_STUB = `
+const absent = (name) => class { constructor() { throw new Error(name + ' is left out of the child bundle') } }
+export const FormData = absent('FormData')
+export const Blob = absent('Blob')
+export const File = absent('File')
+export const formDataToBlob = () => new FormData()
+export const fileFromSync = () => new File()
+export const fileFrom = fileFromSync
+export const blobFromSync = () => new Blob()
+export const blobFrom = blobFromSync
+export default Blob
+`
+
+const formStub: Plugin = {
+  name: 'form-stub',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(?:fetch-blob|formdata-polyfill|node-domexception|web-streams-polyfill)(?:\/|$)/ }, () => ({
+      path: 'form-stub',
+      namespace: 'form-stub',
+    }))
+    onLoad({ filter: /.*/, namespace: 'form-stub' }, () => ({ contents: FORM_STUB, loader: 'js' }))
+  },
+}
+
+// Each costs 5 to 10 ms of a child's start, and a plain http download uses neither.
+const LAZY_BUILTINS: readonly string[] = ['https', 'zlib']
+
+/**
+ * Replaces a built-in by an object of getters with the same names, so that importing it loads nothing and the first
+ * use loads it. The bundle is CommonJS, where esbuild turns named imports into property reads: semantics are kept.
+ */
+const lazyBuiltins: Plugin = {
+  name: 'lazy-builtins',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: new RegExp(`^(?:node:)?(?:${LAZY_BUILTINS.join('|')})$`) }, ({ path, namespace }) =>
+      namespace === 'lazy-builtin'
+        ? { path, external: true }
+        : { path: path.replace('node:', ''), namespace: 'lazy-builtin' },
+    )
+    onLoad({ filter: /.*/, namespace: 'lazy-builtin' }, ({ path }) => {
+      const builtin: object = require(`node:${path}`)
+      const getters = Object.keys(builtin)
+        .map((key) => `get ${JSON.stringify(key)}() { return require('node:${path}')[${JSON.stringify(key)}] }`)
+        .join(',\n')
+      return { contents: `module.exports = {\n${getters}\n}`, loader: 'js' }
+    })
+  },
+}
+
+/** The first file must parse on any Node, so the program it imports after the version check stays a file of its own. */
+const programApart: Plugin = {
+  name: 'program-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /(?:^\.\/mpdl\.js|\/cli\/program\.ts)$/ }, () => ({ path: './mpdl.js', external: true }))
+  },
+}
+
+const supervisor: BuildOptions = {
+  format: 'esm',
+  target: 'node22',
+  // Some dependencies are CommonJS and call require(), which an ES module does not have.
+  banner: {
+    js: "import { createRequire as mpdlCreateRequire } from 'node:module'\nconst require = mpdlCreateRequire(import.meta.url)",
+  },
+}
+const child: BuildOptions = {
+  format: 'cjs',
+  target: 'node22',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  plugins: [formStub, lazyBuiltins],
+}
+
+const BUNDLES: readonly Bundle[] = [
+  // The oldest target with top-level await: any Node since 14.8 reads this file and can tell that it is too old.
+  { entry: 'src/main.ts', out: 'main.js', options: { format: 'esm', target: 'node14.8', plugins: [programApart] } },
+  { entry: 'src/cli/program.ts', out: 'mpdl.js', options: supervisor },
+  { entry: 'src/index.ts', out: 'index.js', options: supervisor },
+  { entry: 'src/child/process-entry.ts', out: 'child.cjs', options: child },
+  { entry: 'src/child/faults-entry.ts', out: 'child-faults.cjs', options: child },
+]
+
+/** Bundles one entry and puts each file in place by rename, so that a program started meanwhile reads a whole file. */
+async function bundle({ entry, out, options }: Bundle, version: string): Promise<void> {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile: join('dist', out),
+    bundle: true,
+    platform: 'node',
+    external: builtinModules.flatMap((name) => [name, `node:${name}`]),
+    define: { __MPDL_VERSION__: JSON.stringify(version) },
+    legalComments: 'linked',
+    sourcemap: false,
+    logLevel: 'warning',
+    write: false,
+    ...options,
+  })
+  for (const file of result.outputFiles ?? []) {
+    const temporary = join(dirname(file.path), `.${basename(file.path)}.${process.pid}`)
+    writeFileSync(temporary, file.contents, { mode: file.text.startsWith('#!') ? 0o755 : 0o644 })
+    renameSync(temporary, file.path)
+  }
+}
+
+/** Declarations for whoever imports the library; the program itself needs none, so only packing makes them. */
+function declareTypes(): void {
+  const out = join(root, 'dist', 'types')
+  rmSync(out, { recursive: true, force: true })
+  const project = join(root, 'dist', 'tsconfig.types.json')
+  const compilerOptions = {
+    noEmit: false,
+    emitDeclarationOnly: true,
+    declaration: true,
+    rootDir: '../src',
+    outDir: 'types',
+    types: ['node'],
+  }
+  writeFileSync(
+    project,
+    JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include: [], files: ['../src/index.ts'] }),
+  )
+  const tsc = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', project], {
+    stdio: 'inherit',
+  })
+  rmSync(project)
+  if (tsc.status !== 0) throw new Error('tsc could not write the declarations')
+}
+
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+mkdirSync(join(root, 'dist'), { recursive: true })
+const missing = BUNDLES.filter(({ entry }) => !existsSync(join(root, entry)))
+const built = await Promise.allSettled(
+  BUNDLES.filter((each) => !missing.includes(each)).map((each) => bundle(each, version)),
+)
+for (const { entry, out } of missing) {
+  console.error(`mpdl build: ${entry} does not exist, so ${join('dist', out)} was not built`)
+}
+const failed = missing.length > 0 || built.some(({ status }) => status === 'rejected')
+if (failed) process.exitCode = 1
+else if (process.env.npm_lifecycle_event === 'prepack') {
+  declareTypes()
+  // The stamp belongs to the checkout; a package is never rebuilt in place.
+  rmSync(join(root, 'dist', '.stamp'), { force: true })
+}

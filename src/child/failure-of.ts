@@ -1,0 +1,41 @@
+// Names what went wrong inside the child, from error codes only: messages may hold URLs and with them secrets.
+
+import type { ChildFailure } from '../protocol/message.ts'
+import { EmptyReply } from './request.ts'
+
+const TLS_CODE = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
+const NAME_CODE = /^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL)/
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code.slice(0, 60) : undefined
+}
+
+/** `url`: where the request went, for the host's name. */
+export function childFailureOf(error: unknown, url: string | undefined): ChildFailure {
+  const host = url === undefined ? '' : new URL(url).host.slice(0, 255)
+  if (error instanceof EmptyReply) return { kind: 'network', code: 'EMPTY_REPLY', host }
+  const code = codeOf(error)
+  if (code === undefined) {
+    const name = error instanceof Error ? `${error.name} at ${placeOf(error)}` : typeof error
+    return { kind: 'child-error', detail: name.slice(0, 200) }
+  }
+  if (NAME_CODE.test(code)) return { kind: 'unknown-host', host: host.replace(/:\d+$/, ''), code }
+  if (code === 'ECONNREFUSED') return { kind: 'connect-refused', host }
+  if (code.startsWith('HPE_')) return { kind: 'protocol', code }
+  if (TLS_CODE.test(code)) return { kind: 'tls', code, host }
+  return { kind: 'network', code, host }
+}
+
+export function diskFailureOf(error: unknown): ChildFailure {
+  const code = codeOf(error) ?? 'EIO'
+  return code === 'ENOSPC' || code === 'EDQUOT'
+    ? { kind: 'disk-full', path: 'the part' }
+    : { kind: 'disk-error', code, operation: 'write', path: 'the part' }
+}
+
+/** Where an unforeseen error was thrown: a function name and position, never the message. */
+function placeOf(error: Error): string {
+  const frame = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
+  return frame === undefined ? 'an unknown place' : frame.trim().slice(3).replace(/\(?(?:file:\/\/)?\/.*\//, '(')
+}

@@ -1,0 +1,50 @@
+// The wire of a child that is a process: a socket pair at a known descriptor. Its end means the supervisor died.
+
+import { Socket } from 'node:net'
+import { decodeCommand } from '../protocol/decode.ts'
+import { encodeFrame, FrameReader } from '../protocol/frame.ts'
+import { WIRE_DESCRIPTOR } from '../protocol/message.ts'
+import type { Port } from './serve.ts'
+
+/** Dies at once, whatever is going on: an orphan must not write one more byte. */
+function dieAsOrphan(): never {
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error('unreachable')
+}
+
+/**
+ * Opens the wire. `parentPid`: who must be the parent; when it is not, the supervisor died while this child was
+ * being started and no signal of its death will come.
+ */
+export function openSocketPort(parentPid: number): Port & { readonly socket: Socket } {
+  if (process.ppid !== parentPid) dieAsOrphan()
+  const socket = new Socket({ fd: WIRE_DESCRIPTOR, readable: true, writable: true })
+  let isLeaving = false
+  const onGone = () => {
+    if (!isLeaving) dieAsOrphan()
+  }
+  socket.on('error', onGone)
+  socket.on('close', onGone)
+  socket.on('end', onGone)
+  return {
+    socket,
+    send(message) {
+      socket.write(encodeFrame(message))
+    },
+    listen(onCommand) {
+      const reader = new FrameReader()
+      socket.on('data', (chunk: Buffer) => {
+        for (const frame of reader.push(chunk)) {
+          const decoded = frame.kind === 'line' ? decodeCommand(frame.line) : { ok: false as const }
+          // A supervisor that speaks another language is none of ours.
+          if (!decoded.ok) dieAsOrphan()
+          onCommand(decoded.message)
+        }
+      })
+    },
+    leave() {
+      isLeaving = true
+      socket.end(() => process.exit(0))
+    },
+  }
+}

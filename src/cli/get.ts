@@ -1,0 +1,258 @@
+// The default command: from operands and options to a run, its reports and its exit code. Composes, decides little.
+
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
+import { redactUrl } from '../core/redact.ts'
+import type { Report } from '../core/report.ts'
+import { freshReport, step, sumsUp } from '../core/report.ts'
+import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
+import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
+import { statusLines } from '../reporters/status.ts'
+import { defaultSettings } from '../defaults.ts'
+import { ensureDir, logDirFor, spoolDir } from '../places.ts'
+import { canBeStrict, runHeader, startSession } from '../session.ts'
+import { openEventLog } from '../supervisor/event-log.ts'
+import type { JobList, ListSource } from '../supervisor/job-list.ts'
+import { openJobList } from '../supervisor/job-list.ts'
+import type { Settings } from '../supervisor/settings.ts'
+import { listenToSignals } from '../supervisor/signals.ts'
+import { realWorld } from '../supervisor/world.ts'
+import { exitCode } from './exit-code.ts'
+import { writeOutputs } from './outputs.ts'
+import { printPlan } from './plan.ts'
+import { redactArgv } from './redact-argv.ts'
+import type { RawRunOptions } from './run-options.ts'
+import { UsageError } from './usage-error.ts'
+
+export interface GetRequest {
+  readonly operands: readonly string[]
+  readonly options: RawRunOptions
+  readonly argv: readonly string[]
+  /** Only these jobs of the list, asked once it is open. */
+  readonly select?: (list: JobList) => (index: number) => boolean
+}
+
+/** Runs a list and resolves with the exit code. Mistakes of the caller's are thrown as UsageError. */
+export async function get(request: GetRequest): Promise<number> {
+  const started = realWorld.nowMs()
+  const { options } = request
+  const source = sourceOf(request.operands)
+  const list = await openList(source, options)
+  try {
+    if (options.dryRun === true) return printPlan(list, options)
+    return await runList(request, list, started)
+  } finally {
+    list.close()
+  }
+}
+
+async function runList(request: GetRequest, list: JobList, started: number): Promise<number> {
+  const { options } = request
+  const settings = settingsOf(options)
+  requireDir(settings.dir)
+  const header = runHeader(settings, list, {
+    listPath: listPathOf(request.operands),
+    argv: redactArgv(request.argv),
+    startedMs: started,
+  })
+  const report = freshReport()
+  const isTty = options.progress === 'tty' || (options.progress === 'auto' && process.stderr.isTTY === true)
+  // Made before the log: its problems are told through it.
+  const emit = (event: RunEvent) => {
+    log.write(event)
+    step(report, event)
+    reporter.event(event)
+  }
+  const warn = (message: string) => emit({ type: 'warning', at: realWorld.nowMs(), message })
+  const log = openLog(options, header, list, warn)
+  const reporter = await reporterFor(options, isTty, () => report)
+  const select = request.select?.(list)
+  const { controls, done } = startSession({
+    settings,
+    header,
+    list,
+    ...(select === undefined ? {} : { only: select }),
+    emit,
+    warn,
+    ...(reporter.progress === undefined ? {} : { progress: (status) => reporter.progress?.(status) }),
+  })
+  if (log.warning !== undefined) warn(log.warning)
+  const say = quietWriter(process.stderr)
+  const silence = listenToSignals(controls, () => say(`${statusLines(controls.status(), report).join('\n')}\n`))
+  try {
+    await done
+  } finally {
+    silence()
+  }
+  await reporter.close?.()
+  const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
+  const code = exitCode(report, discrepancies)
+  const problems = await writeOutputs({ options, list, log, report, code })
+  for (const problem of problems) say(`mpdl: ${problem}\n`)
+  await log.close()
+  return problems.length > 0 && code === 0 ? 73 : code
+}
+
+function sourceOf(operands: readonly string[]): ListSource {
+  const [first] = operands
+  if (first === undefined) throw new UsageError('what should be downloaded? Give a list file, URLs, or - for standard input (see mpdl --help)')
+  const isUrl = (text: string) => /^https?:\/\//i.test(text)
+  if (operands.every(isUrl)) return { kind: 'urls', urls: operands }
+  if (operands.length > 1) {
+    throw new UsageError('give either one list or any number of URLs; several lists: cat LIST1 LIST2 | mpdl -')
+  }
+  if (first === '-') return { kind: 'stream', stream: process.stdin, name: 'standard input' }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(first)) {
+    throw new UsageError(`${redactUrl(first)}: only http:// and https:// are supported`)
+  }
+  if (statSync(first, { throwIfNoEntry: false }) === undefined && /^[^/\s]+\.[a-z]{2,}(?:[:/]|$)/i.test(first)) {
+    throw new UsageError(`no such list: ${first}; did you mean https://${redactUrl(first)}?`, 66)
+  }
+  return { kind: 'file', path: first }
+}
+
+async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
+  const opened = await openJobList(source, {
+    naming: {
+      names: options.names,
+      queryNames: options.queryNames ?? false,
+      ...(options.out === undefined ? {} : { outPattern: options.out }),
+    },
+    onClash: options.onClash,
+    keepGoing: options.keepGoing ?? false,
+    foldCase: process.platform === 'darwin',
+    spoolDir: spoolDir(),
+  })
+  if (opened.ok) {
+    const { list } = opened
+    if (options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out) && list.size > 1) {
+      list.close()
+      throw new UsageError(`-o ${options.out} is one name for ${list.size} jobs; number them with %n, like image-%n.jpg`)
+    }
+    return list
+  }
+  const lines = opened.errors.map(({ line, problem }) => (line === 0 ? problem : `line ${line}: ${problem}`))
+  const more = opened.more > 0 ? [`and ${opened.more} more`] : []
+  const hint = opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0) ? ['nothing was downloaded; --keep-going skips bad lines'] : []
+  throw new UsageError([...lines, ...more, ...hint].join('\n'), opened.kind === 'no-list' ? 66 : 65)
+}
+
+function settingsOf(options: RawRunOptions): Settings {
+  return Object.freeze({
+    ...defaultSettings(),
+    dir: resolve(options.dir),
+    isStrict: wantsStrict(options),
+    jobs: options.jobs,
+    maxPerHost: options.maxPerHost,
+    tries: options.tries,
+    retryDelayMs: options.retryDelay,
+    retryAfterMaxMs: options.retryAfterMax,
+    connectTimeoutMs: options.connectTimeout,
+    timeoutMs: options.timeout,
+    minBytesPerSecond: options.minSpeed.bytesPerSecond,
+    speedWindowMs: options.minSpeed.windowMs,
+    deadlineMs: options.deadline,
+    runDeadlineMs: options.runDeadline,
+    maxMemoryBytes: options.maxMemory,
+    maxFileSizeBytes: options.maxFilesize,
+    minDiskFreeBytes: options.minDiskFree,
+    maxRedirects: options.maxRedirects,
+    headers: options.header ?? [],
+    userAgent: options.userAgent ?? defaultSettings().userAgent,
+    ca: options.cacert === undefined ? undefined : readPem(options.cacert),
+    existing: options.force === true ? 'force' : options.skipExisting === true ? 'skip' : 'ask',
+    fsync: options.fsync,
+    setMtime: options.mtime,
+    hangTimeoutMs: options.hangTimeout,
+    killAfterMs: options.killAfter,
+    beatMs: Math.min(process.stderr.isTTY === true ? 250 : 1000, Math.max(50, Math.floor(options.timeout / 4))),
+    inject: options.inject ?? [],
+  })
+}
+
+function readPem(path: string): string {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new UsageError(`--cacert: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, 78)
+  }
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new UsageError(`--cacert: ${path} holds no PEM certificate (-----BEGIN CERTIFICATE-----)`, 78)
+  }
+  return text
+}
+
+function requireDir(dir: string): void {
+  const problem = ensureTarget(dir)
+  if (problem !== undefined) throw new UsageError(`cannot write into ${dir}: ${problem}; choose another with -d DIR`, 73)
+}
+
+function ensureTarget(dir: string): string | undefined {
+  const seen = statSync(dir, { throwIfNoEntry: false })
+  if (seen === undefined) return ensureDir(dir)
+  if (!seen.isDirectory()) return 'it is no directory'
+  try {
+    accessSync(dir, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  }
+}
+
+function wantsStrict(options: RawRunOptions): boolean {
+  const isPossible = canBeStrict()
+  if (options.sandbox === 'strict' && !isPossible) {
+    throw new UsageError(`--sandbox strict needs Node's permission model, which ${process.version} lacks`, 78)
+  }
+  return options.sandbox !== 'off' && isPossible
+}
+
+function listPathOf([first = '']: readonly string[]): string | null {
+  return first !== '-' && !/^https?:\/\//i.test(first) ? resolve(first) : null
+}
+
+function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn: (message: string) => void) {
+  const dir = logDirFor(options.logDir, header.list.path ?? list.name)
+  const problem = options.log ? ensureDir(dir) : undefined
+  if (problem !== undefined) queueMicrotask(() => warn(`no run log: ${problem}`))
+  return openEventLog({
+    dir: problem === undefined ? dir : null,
+    runId: header.id,
+    keep: options.logKeep,
+    disabled: !options.log || problem !== undefined,
+    spoolDir: spoolDir(),
+    warn,
+  })
+}
+
+/** systemd says which stream is the journal by device and inode; an inherited variable alone proves nothing. */
+function isJournal(): boolean {
+  const [device, inode] = (process.env['JOURNAL_STREAM'] ?? '').split(':')
+  if (device === undefined || inode === undefined) return false
+  try {
+    const { dev, ino } = statSync('/proc/self/fd/2')
+    return String(dev) === device && String(ino) === inode
+  } catch {
+    return false
+  }
+}
+
+async function reporterFor(options: RawRunOptions, isTty: boolean, report: () => Report): Promise<Reporter> {
+  const stream = process.stderr
+  const base = { stream, isVerbose: options.verbose ?? false, report }
+  const warn = (message: string) => stream.write(`mpdl: ${message}\n`)
+  const named: NamedReporter =
+    isTty && options.quiet !== true
+      ? { name: 'progress', reporter: await (await import('../reporters/tty.ts')).createTtyReporter({ ...base, env: process.env, now: () => performance.now() }) }
+      : { name: 'summary', reporter: createPlainReporter({ ...base, isQuiet: options.quiet ?? false, mode: plainMode(options) }) }
+  return fanOut([named], warn)
+}
+
+function plainMode(options: RawRunOptions): 'silent' | 'lines' | 'journal' {
+  if (options.progress === 'lines') return 'lines'
+  if (options.progress === 'none') return 'silent'
+  if (isJournal()) return 'journal'
+  return process.env['CI'] !== undefined && process.env['CI'] !== '' ? 'lines' : 'silent'
+}

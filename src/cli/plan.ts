@@ -1,0 +1,34 @@
+// --dry-run: what would be downloaded from where to where. Nothing is asked of any server.
+
+import { redactUrl } from '../core/redact.ts'
+import { printable } from '../core/printable.ts'
+import { quietWriter } from '../reporters/plain.ts'
+import type { JobList } from '../supervisor/job-list.ts'
+import type { RawRunOptions } from './run-options.ts'
+
+export function printPlan(list: JobList, options: RawRunOptions): number {
+  const write = quietWriter(process.stdout)
+  let jobs = 0
+  let bad = 0
+  for (let index = 0; index < list.size; index++) {
+    const fate = list.fateOf(index)
+    const line = list.lineOf(index)
+    if (fate.kind === 'bad') {
+      bad++
+      write(`line ${line}\tbad\t${printable(fate.problem)}\n`)
+    } else if (fate.kind === 'same') write(`line ${line}\tskipped\tsame as line ${fate.asLine}\n`)
+    else {
+      const job = list.read(index)
+      if (job === undefined) continue
+      jobs++
+      const mirrors = job.urls.length > 1 ? `\t${job.urls.length} mirrors` : ''
+      write(`line ${line}\t${printable(job.target)}\t${printable(redactUrl(job.urls[0]))}${mirrors}\n`)
+    }
+  }
+  const perHost = `at most ${options.maxPerHost} per host`
+  quietWriter(process.stderr)(
+    `mpdl: ${jobs} to download from ${list.hosts.length} host${list.hosts.length === 1 ? '' : 's'} into ${options.dir}, ` +
+      `${options.jobs} at once, ${perHost}; nothing was downloaded (--dry-run)\n`,
+  )
+  return bad > 0 ? 1 : 0
+}

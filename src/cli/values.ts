@@ -1,0 +1,99 @@
+// Turns option values from text into numbers and choices. A wrong value names what was given and what is allowed.
+
+import { InvalidArgumentError } from 'commander'
+import type { Fault } from '../core/fault.ts'
+import { FAULTS, isFault } from '../core/fault.ts'
+import { parseDuration, parseSize } from '../core/units.ts'
+
+export function integer(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    if (!(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`allowed are whole numbers from ${least} to ${most}.`)
+    }
+    return value
+  }
+}
+
+/** Zero is allowed only where it means something. */
+export function duration(leastMs: number, mostMs = 30 * 86_400_000): (text: string) => number {
+  return (text) => {
+    const ms = parseDuration(text)
+    if (ms === undefined || ms < leastMs || ms > mostMs) {
+      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}.`)
+    }
+    return ms
+  }
+}
+
+export function size(leastBytes: number): (text: string) => number {
+  return (text) => {
+    const bytes = parseSize(text)
+    if (bytes === undefined || bytes < leastBytes) {
+      const least = leastBytes > 1 ? ` of at least ${leastBytes / 2 ** 20}M` : ''
+      throw new InvalidArgumentError(`allowed are sizes${least} like 500K, 16M, 2G (factors of 1024).`)
+    }
+    return bytes
+  }
+}
+
+export interface MinSpeed {
+  readonly bytesPerSecond: number
+  readonly windowMs: number
+}
+
+/** `1K/10m`: slower than that over the window is ended; `off` never. */
+export function minSpeed(text: string): MinSpeed {
+  if (text === 'off' || text === '0') return { bytesPerSecond: 0, windowMs: 600_000 }
+  const [speed = '', window = '10m', ...rest] = text.split('/')
+  const bytesPerSecond = parseSize(speed)
+  const windowMs = parseDuration(window)
+  if (bytesPerSecond === undefined || windowMs === undefined || windowMs < 1000 || rest.length > 0) {
+    throw new InvalidArgumentError('allowed are SIZE/DURATION like 1K/10m (bytes a second over a window), or off.')
+  }
+  return { bytesPerSecond, windowMs }
+}
+
+const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*)$/
+/** Headers that are mpdl's own business: bytes would be joined or cut wrongly. */
+const RESERVED = new Set(['host', 'range', 'if-range', 'content-length', 'transfer-encoding', 'connection', 'accept-encoding'])
+
+export function headerLine(text: string, earlier: readonly [string, string][] = []): [string, string][] {
+  const match = HEADER.exec(text)
+  const [, name = '', value = ''] = match ?? []
+  if (match === null || /[\r\n\0]/.test(text)) {
+    throw new InvalidArgumentError('allowed is "Name: value" on one line.')
+  }
+  if (RESERVED.has(name.toLowerCase())) throw new InvalidArgumentError(`${name} is set by mpdl itself.`)
+  return [...earlier, [name, value]]
+}
+
+export interface Injection {
+  readonly fault: Fault
+  readonly line: number
+  readonly isEveryAttempt: boolean
+}
+
+/** `KIND@LINE`, or `KIND@LINE*` for every attempt and not only the first. */
+export function injection(text: string, earlier: readonly Injection[] = []): Injection[] {
+  const [, fault = '', line = '', every = ''] = /^([a-z0-9-]+)@(\d{1,9})(\*?)$/.exec(text) ?? []
+  if (!isFault(fault) || line === '') {
+    throw new InvalidArgumentError(
+      `allowed is KIND@LINE (or KIND@LINE* for every attempt), KIND one of ${Object.keys(FAULTS).join(', ')}.`,
+    )
+  }
+  return [...earlier, { fault, line: Number(line), isEveryAttempt: every === '*' }]
+}
+
+/** A file name for -o; `%n` counts jobs, `%%` is a percent sign. */
+export function outPattern(text: string): string {
+  if (text === '' || /%(?![n%])/.test(text)) {
+    throw new InvalidArgumentError("allowed is a name; %n becomes the job's number and %% a percent sign.")
+  }
+  return text
+}
+
+export function reportPath(text: string, earlier: readonly string[] = []): string[] {
+  if (!/\.(json|txt)$/.test(text)) throw new InvalidArgumentError('allowed are names that end in .json or .txt.')
+  return [...earlier, text]
+}

@@ -1,0 +1,320 @@
+// Decides what an attempt's inputs mean: step() moves its state and names effects, verdict() turns its end
+// into a result. Knows nothing of processes, clocks or HTTP; a message is a claim, only the reap ends it.
+
+import type { Failure } from './failure.ts'
+
+/** Where the transfer stands, as far as deadlines care. `held`: the supervisor itself keeps the child waiting. */
+export type TransferPhase = 'connecting' | 'waiting' | 'receiving' | 'held' | 'hashing'
+
+/** Why the supervisor ends a child. The first cause wins and is never overwritten. */
+export type KillCause = Extract<
+  Failure,
+  {
+    kind:
+      | 'boot-timeout'
+      | 'connect-timeout'
+      | 'headers-timeout'
+      | 'hang'
+      | 'stall'
+      | 'too-slow'
+      | 'deadline'
+      | 'memory'
+      | 'garbled'
+      | 'flood'
+      | 'too-large'
+      | 'disk-full'
+      | 'cancelled'
+      | 'run-deadline'
+      | 'stopped'
+  }
+>
+
+export interface TransferTimings {
+  readonly nameLookupMs?: number
+  readonly connectMs?: number
+  readonly startTransferMs?: number
+}
+
+/** What the child says of its own task. */
+export type Claim =
+  | { readonly kind: 'done'; readonly bytes: number; readonly digests?: Readonly<Record<string, string>> }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'failed'; readonly failure: Failure }
+
+/** What the kernel says of the child: the reap. */
+export interface End {
+  readonly exitCode?: number
+  readonly signal?: string
+  /** The errno of a spawn that never happened, e.g. ENOENT, EAGAIN. */
+  readonly spawnError?: string
+  /** Whether the child's last words were V8's about its heap. */
+  readonly outOfMemory: boolean
+}
+
+export interface AttemptLimits {
+  readonly bootMs: number
+  readonly connectMs: number
+  readonly headersMs: number
+  readonly stallMs: number
+  readonly hangMs: number
+  readonly lingerMs: number
+  readonly graceMs: number
+  readonly reapMs: number
+  readonly maxMemoryBytes: number
+  readonly maxMessagesPerSecond: number
+  /** Slower than this over `speedWindowMs` of receiving is killed; 0 turns it off. */
+  readonly minBytesPerSecond: number
+  readonly speedWindowMs: number
+}
+
+export type Timer = 'boot' | 'phase' | 'heartbeat' | 'speed' | 'linger' | 'grace' | 'reap'
+
+export type AttemptInput =
+  | { readonly on: 'spawned'; readonly pid: number }
+  | { readonly on: 'ready' }
+  | { readonly on: 'phase'; readonly phase: TransferPhase }
+  | { readonly on: 'beat' }
+  /** The part was seen to have grown (not: the child says so). */
+  | { readonly on: 'grew' }
+  | { readonly on: 'claim'; readonly claim: Claim }
+  | { readonly on: 'garbled'; readonly detail: string }
+  | { readonly on: 'channel-closed' }
+  | {
+      readonly on: 'observed'
+      readonly stopped: boolean
+      readonly residentBytes: number
+      readonly messagesPerSecond: number
+    }
+  | { readonly on: 'timer'; readonly timer: Timer; readonly bytesInWindow?: number }
+  | { readonly on: 'stop'; readonly cause: KillCause; readonly atOnce?: boolean }
+  | { readonly on: 'end'; readonly end: End }
+
+export type Effect =
+  | { readonly do: 'kill'; readonly signal: 'SIGTERM' | 'SIGKILL' }
+  | { readonly do: 'arm'; readonly timer: Timer; readonly ms: number }
+  | { readonly do: 'disarm'; readonly timer: Timer }
+
+export type AttemptPhase = 'starting' | 'running' | 'claimed' | 'terminating' | 'ended' | 'abandoned'
+
+export interface Attempt {
+  readonly phase: AttemptPhase
+  readonly limits: AttemptLimits
+  readonly host: string
+  readonly transfer: TransferPhase
+  readonly pid?: number
+  readonly claim?: Claim
+  readonly cause?: KillCause
+  readonly end?: End
+  /** The last signal that was sent, strongest wins. */
+  readonly sent?: 'SIGTERM' | 'SIGKILL'
+  readonly isStopped: boolean
+  /** A claim was kept though the child had to be killed afterwards. */
+  readonly lingered: boolean
+}
+
+export function begin(host: string, limits: AttemptLimits): [Attempt, readonly Effect[]] {
+  const attempt: Attempt = { phase: 'starting', limits, host, transfer: 'held', isStopped: false, lingered: false }
+  return [attempt, [{ do: 'arm', timer: 'boot', ms: limits.bootMs }]]
+}
+
+const LIVENESS: readonly Timer[] = ['boot', 'phase', 'heartbeat', 'speed', 'linger']
+const disarm = (...timers: Timer[]): Effect[] => timers.map((timer) => ({ do: 'disarm', timer }))
+
+/** Moves to terminating: SIGTERM first, but a stopped child would only sleep through its grace. */
+function terminate(attempt: Attempt, cause: KillCause | undefined, atOnce = false): [Attempt, readonly Effect[]] {
+  const signal = attempt.isStopped || atOnce ? 'SIGKILL' : 'SIGTERM'
+  const next: Attempt = {
+    ...attempt,
+    phase: 'terminating',
+    sent: signal,
+    ...(cause !== undefined && attempt.cause === undefined ? { cause } : {}),
+  }
+  const wait: Effect =
+    signal === 'SIGTERM'
+      ? { do: 'arm', timer: 'grace', ms: attempt.limits.graceMs }
+      : { do: 'arm', timer: 'reap', ms: attempt.limits.reapMs }
+  return [next, [...disarm(...LIVENESS), { do: 'kill', signal }, wait]]
+}
+
+function phaseTimer(attempt: Attempt): Effect[] {
+  const { limits } = attempt
+  switch (attempt.transfer) {
+    case 'connecting':
+      return [{ do: 'arm', timer: 'phase', ms: limits.connectMs }, ...disarm('speed')]
+    case 'waiting':
+      return [{ do: 'arm', timer: 'phase', ms: limits.headersMs }, ...disarm('speed')]
+    case 'receiving':
+      return [
+        { do: 'arm', timer: 'phase', ms: limits.stallMs },
+        ...(limits.minBytesPerSecond > 0
+          ? ([{ do: 'arm', timer: 'speed', ms: limits.speedWindowMs }] as const)
+          : []),
+      ]
+    // Nothing is expected of the wire here; the heartbeat and the job's deadline still watch.
+    case 'held':
+    case 'hashing':
+      return disarm('phase', 'speed')
+  }
+}
+
+function phaseCause(attempt: Attempt): KillCause {
+  switch (attempt.transfer) {
+    case 'connecting':
+      return { kind: 'connect-timeout', host: attempt.host, afterMs: attempt.limits.connectMs }
+    case 'waiting':
+      return { kind: 'headers-timeout', afterMs: attempt.limits.headersMs }
+    default:
+      return { kind: 'stall', afterMs: attempt.limits.stallMs }
+  }
+}
+
+function onTimer(attempt: Attempt, timer: Timer, bytesInWindow: number | undefined): [Attempt, readonly Effect[]] {
+  const { limits, phase } = attempt
+  if (phase === 'terminating') {
+    if (timer === 'grace' && attempt.sent === 'SIGTERM') {
+      return [
+        { ...attempt, sent: 'SIGKILL' },
+        [
+          { do: 'kill', signal: 'SIGKILL' },
+          { do: 'arm', timer: 'reap', ms: limits.reapMs },
+        ],
+      ]
+    }
+    if (timer === 'reap' && attempt.sent === 'SIGKILL') return [{ ...attempt, phase: 'abandoned' }, []]
+    return [attempt, []]
+  }
+  if (phase === 'starting') {
+    return timer === 'boot' ? terminate(attempt, { kind: 'boot-timeout', afterMs: limits.bootMs }) : [attempt, []]
+  }
+  if (phase === 'claimed') {
+    // The claim stands; the child only failed to leave.
+    return timer === 'linger' ? terminate({ ...attempt, lingered: true }, undefined) : [attempt, []]
+  }
+  if (timer === 'phase') return terminate(attempt, phaseCause(attempt))
+  if (timer === 'heartbeat') return terminate(attempt, { kind: 'hang', afterMs: limits.hangMs })
+  if (timer === 'speed') {
+    const bytesPerSecond = Math.round(((bytesInWindow ?? 0) * 1000) / limits.speedWindowMs)
+    return bytesPerSecond < limits.minBytesPerSecond
+      ? terminate(attempt, { kind: 'too-slow', bytesPerSecond, windowMs: limits.speedWindowMs })
+      : [attempt, [{ do: 'arm', timer: 'speed', ms: limits.speedWindowMs }]]
+  }
+  return [attempt, []]
+}
+
+function onObserved(
+  attempt: Attempt,
+  seen: Extract<AttemptInput, { on: 'observed' }>,
+): [Attempt, readonly Effect[]] {
+  const { limits } = attempt
+  const next: Attempt = { ...attempt, isStopped: seen.stopped }
+  if (attempt.phase === 'terminating') {
+    // A child stopped after its SIGTERM would sleep through the whole grace.
+    return seen.stopped && attempt.sent === 'SIGTERM'
+      ? [
+          { ...next, sent: 'SIGKILL' },
+          [...disarm('grace'), { do: 'kill', signal: 'SIGKILL' }, { do: 'arm', timer: 'reap', ms: limits.reapMs }],
+        ]
+      : [next, []]
+  }
+  if (seen.residentBytes > limits.maxMemoryBytes) {
+    return terminate(next, { kind: 'memory', residentBytes: seen.residentBytes, limitBytes: limits.maxMemoryBytes })
+  }
+  if (seen.messagesPerSecond > limits.maxMessagesPerSecond) {
+    return terminate(next, { kind: 'flood', messagesPerSecond: seen.messagesPerSecond })
+  }
+  return [next, []]
+}
+
+/**
+ * The state machine of one attempt: pure and total. `ended` is reached only by the reap, `abandoned` only when
+ * SIGKILL itself brought none within `reapMs`; from `terminating` there is no way back.
+ */
+export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly Effect[]] {
+  if (attempt.phase === 'ended' || attempt.phase === 'abandoned') return [attempt, []]
+  const isLive = attempt.phase !== 'terminating'
+  switch (input.on) {
+    case 'end':
+      return [
+        { ...attempt, phase: 'ended', end: input.end },
+        disarm('boot', 'phase', 'heartbeat', 'speed', 'linger', 'grace', 'reap'),
+      ]
+    case 'spawned':
+      return [{ ...attempt, pid: input.pid }, []]
+    case 'ready':
+      if (attempt.phase !== 'starting') return [attempt, []]
+      return [
+        { ...attempt, phase: 'running' },
+        [...disarm('boot'), { do: 'arm', timer: 'heartbeat', ms: attempt.limits.hangMs }],
+      ]
+    case 'phase': {
+      if (attempt.phase !== 'running') return [attempt, []]
+      const next: Attempt = { ...attempt, transfer: input.phase }
+      return [next, phaseTimer(next)]
+    }
+    case 'beat':
+      if (attempt.phase !== 'running') return [attempt, []]
+      return [attempt, [{ do: 'arm', timer: 'heartbeat', ms: attempt.limits.hangMs }]]
+    case 'grew':
+      if (attempt.phase !== 'running' || attempt.transfer !== 'receiving') return [attempt, []]
+      return [attempt, [{ do: 'arm', timer: 'phase', ms: attempt.limits.stallMs }]]
+    case 'claim':
+      // A claim that crossed our SIGTERM on its way is still the child's word, but no longer stops the kill.
+      if (attempt.claim !== undefined || attempt.phase === 'starting') return [attempt, []]
+      if (!isLive) return [{ ...attempt, claim: input.claim }, []]
+      return [
+        { ...attempt, phase: 'claimed', claim: input.claim },
+        [
+          ...disarm('boot', 'phase', 'heartbeat', 'speed'),
+          { do: 'arm', timer: 'linger', ms: attempt.limits.lingerMs },
+        ],
+      ]
+    case 'garbled':
+      return isLive ? terminate(attempt, { kind: 'garbled', detail: input.detail }) : [attempt, []]
+    case 'channel-closed':
+      // The end normally follows within milliseconds; a child that closed its channel and stays cannot report.
+      if (!isLive || attempt.phase === 'claimed') return [attempt, []]
+      return [attempt, [...disarm('boot', 'phase', 'speed'), { do: 'arm', timer: 'heartbeat', ms: attempt.limits.lingerMs }]]
+    case 'observed':
+      return onObserved(attempt, input)
+    case 'timer':
+      return onTimer(attempt, input.timer, input.bytesInWindow)
+    case 'stop':
+      if (isLive) return terminate(attempt, input.cause, input.atOnce)
+      if (input.atOnce === true && attempt.sent === 'SIGTERM') {
+        return [
+          { ...attempt, sent: 'SIGKILL' },
+          [
+            ...disarm('grace'),
+            { do: 'kill', signal: 'SIGKILL' },
+            { do: 'arm', timer: 'reap', ms: attempt.limits.reapMs },
+          ],
+        ]
+      }
+      return [attempt, []]
+  }
+}
+
+export type AttemptResult =
+  | { readonly ok: true; readonly claim: Exclude<Claim, { kind: 'failed' }>; readonly lingered: boolean }
+  | { readonly ok: false; readonly failure: Failure; readonly lingered: boolean }
+
+/**
+ * What an ended (or abandoned) attempt amounts to. Order: never reaped, never started, the child's own claim,
+ * our own kill, its crash. A claim outlives a later hang; a kill by us is never filed as a crash.
+ */
+export function verdict(attempt: Attempt): AttemptResult {
+  const { claim, cause, end, lingered } = attempt
+  const failed = (failure: Failure): AttemptResult => ({ ok: false, failure, lingered })
+  if (attempt.phase === 'abandoned') {
+    return failed({ kind: 'abandoned', pid: attempt.pid ?? 0, afterMs: attempt.limits.reapMs })
+  }
+  if (end === undefined) throw new Error('verdict of an attempt that has not ended')
+  if (end.spawnError !== undefined) return failed({ kind: 'spawn', code: end.spawnError })
+  if (claim !== undefined) {
+    return claim.kind === 'failed' ? failed(claim.failure) : { ok: true, claim, lingered }
+  }
+  if (cause !== undefined) return failed(cause)
+  if (end.outOfMemory) return failed({ kind: 'out-of-memory', limitBytes: attempt.limits.maxMemoryBytes })
+  if (end.signal !== undefined) return failed({ kind: 'crash-signal', signal: end.signal })
+  return failed({ kind: 'exit-without-result', exitCode: end.exitCode ?? 0 })
+}

@@ -1,0 +1,61 @@
+// Decides what of a text may be shown: secrets masked, invisible characters spelled out. Knows nothing of where it is shown.
+
+const MASK = '***'
+const SECRET_KEY = /token|key|sig|secret|pass|pwd|auth|credential|session|^x-amz-|code|jwt|sas|hmac|policy/i
+const USERINFO = /((?:https?|ftp):[\\/]|[\\/]{2})[^\\/?#]*@/gi
+// A password with an unescaped / ? or # makes the URL invalid, and it is the invalid URL that gets quoted.
+const BROKEN_USERINFO = /(?:(?:https?|ftp):[\\/]|[\\/]{2})(?![[\\/])(?=[^\\/?#@:]*:(?!\d*(?:[\\/?#]|$)))/i
+const BARE_USERINFO = /^\s*[^\s\\/?#@:]+:[^\s\\/?#]*@/
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/**
+ * The text with the userinfo of every URL and the values of secret-looking query keys replaced by `***`.
+ * Needs no valid URL. Rather masks too much than too little: a masked value reaches to the next `&` or `#`.
+ */
+export function redactUrl(text: string): string {
+  const withoutUser = redactBrokenUser(text.replace(USERINFO, `$1${MASK}@`).replace(BARE_USERINFO, `${MASK}@`))
+  return /[?&;#]/.test(withoutUser) ? redactQuery(withoutUser) : withoutUser
+}
+
+/** Up to the last @: where the password ends cannot be known. */
+function redactBrokenUser(text: string): string {
+  const end = text.lastIndexOf('@')
+  const start = end < 0 ? null : BROKEN_USERINFO.exec(text.slice(0, end))
+  return start === null ? text : text.slice(0, start.index) + start[0] + MASK + text.slice(end)
+}
+
+/** Splits instead of matching: one pass whatever the text, where a pattern could be made to backtrack. */
+function redactQuery(text: string): string {
+  const [beforeQuery = '', ...rest] = text.split(/([?&;#])/)
+  let shown = beforeQuery
+  let isMasking = false
+  for (let i = 0; i < rest.length; i += 2) {
+    const separator = rest[i] ?? ''
+    const pair = rest[i + 1] ?? ''
+    // `;` and `?` may belong to the value of the secret before them.
+    if (isMasking && separator !== '&' && separator !== '#') continue
+    const keyEnd = pair.indexOf('=')
+    isMasking = keyEnd > 0 && SECRET_KEY.test(unescapeAscii(pair.slice(0, keyEnd)))
+    shown += separator + (isMasking ? `${pair.slice(0, keyEnd)}=${MASK}` : pair)
+  }
+  return shown
+}
+
+function unescapeAscii(text: string): string {
+  return text.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
+/** The text with control, format and bidi characters as `\u{…}`, cut to `limit` characters. */
+export function printable(text: string, limit = 100): string {
+  // Cut before escaping bounds the work, cut after it bounds the result.
+  const shown = text
+    .slice(0, limit * 2 + 2)
+    .replace(INVISIBLE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`)
+  const characters = Array.from(shown)
+  return characters.length <= limit ? shown : `${characters.slice(0, limit - 1).join('')}…`
+}
+
+/** What a problem may quote from a list: redacted, then printable, in double quotes. */
+export function quoted(text: string): string {
+  return `"${printable(redactUrl(text))}"`
+}

@@ -1,0 +1,153 @@
+// Decides what a response's head means for the download: which bytes to take, whether to ask again, or why
+// not. Knows nothing of sockets, files or retries.
+
+import type { Failure } from './failure.ts'
+import type { Headers, Validator } from './validator.ts'
+import { conditionalHeaders, contradicts, header, strongValidator, validatorOf } from './validator.ts'
+
+/** What a request asked for. */
+export type Ask =
+  | { readonly kind: 'whole' }
+  | { readonly kind: 'rest'; readonly offsetBytes: number; readonly validator: Validator; readonly sizeBytes?: number }
+  /** `part`: every byte is here, only the commit is missing. `target`: the finished file of an earlier run. */
+  | { readonly kind: 'if-changed'; readonly of: 'part' | 'target'; readonly validator: Validator }
+
+export interface Head {
+  readonly status: number
+  readonly headers: Headers
+}
+
+export type Answer =
+  | {
+      readonly do: 'receive'
+      readonly offsetBytes: number
+      /** Bytes this response will bring; undefined when only its end tells. */
+      readonly lengthBytes?: number
+      /** Size of the whole file, where known. */
+      readonly sizeBytes?: number
+      readonly validator: Validator
+    }
+  | { readonly do: 'unchanged'; readonly of: 'part' | 'target' }
+  /** The range cannot be joined to what is here: ask for the whole, from zero, and say why. */
+  | { readonly do: 'ask-whole'; readonly reason: string }
+  | { readonly do: 'redirect'; readonly location: string }
+  | { readonly do: 'fail'; readonly failure: Failure }
+
+export interface ResponseRules {
+  readonly maxFileSizeBytes?: number
+  readonly nowMs: number
+}
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const CONTENT_RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i
+
+/** The headers that ask for it; identity coding always, because ranges and lengths are of the coded bytes. */
+export function askHeaders(ask: Ask): [string, string][] {
+  const identity: [string, string] = ['Accept-Encoding', 'identity']
+  switch (ask.kind) {
+    case 'whole':
+      return [identity]
+    case 'rest': {
+      const strong = strongValidator(ask.validator)
+      if (strong === undefined) throw new Error('a range was asked for without a strong validator')
+      return [identity, ['Range', `bytes=${ask.offsetBytes}-`], ['If-Range', strong]]
+    }
+    case 'if-changed':
+      return [identity, ...conditionalHeaders(ask.validator)]
+  }
+}
+
+/** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or nonsense. */
+export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined
+  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000
+  const at = Date.parse(value)
+  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs)
+}
+
+function contentLength(headers: Headers): number | undefined {
+  if (header(headers, 'transfer-encoding') !== undefined) return undefined
+  const text = header(headers, 'content-length')
+  if (text === undefined || !/^\d{1,15}$/.test(text)) return undefined
+  return Number(text)
+}
+
+const fail = (failure: Failure): Answer => ({ do: 'fail', failure })
+
+function tooLarge(sizeBytes: number | undefined, rules: ResponseRules): Answer | undefined {
+  const limitBytes = rules.maxFileSizeBytes
+  return limitBytes !== undefined && sizeBytes !== undefined && sizeBytes > limitBytes
+    ? fail({ kind: 'too-large', sizeBytes, limitBytes })
+    : undefined
+}
+
+function onWhole(head: Head, rules: ResponseRules): Answer {
+  const lengthBytes = contentLength(head.headers)
+  return (
+    tooLarge(lengthBytes, rules) ?? {
+      do: 'receive',
+      offsetBytes: 0,
+      ...(lengthBytes === undefined ? {} : { lengthBytes, sizeBytes: lengthBytes }),
+      validator: validatorOf(head.headers),
+    }
+  )
+}
+
+function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
+  if (ask.kind !== 'rest') return fail({ kind: 'protocol', code: 'range-unasked' })
+  const match = CONTENT_RANGE.exec(header(head.headers, 'content-range') ?? '')
+  if (match === null) return { do: 'ask-whole', reason: 'its Content-Range is missing or malformed' }
+  const [start, last, total] = [Number(match[1]), Number(match[2]), match[3] === '*' ? undefined : Number(match[3])]
+  if (total === undefined) return { do: 'ask-whole', reason: 'its Content-Range has no total' }
+  if (start !== ask.offsetBytes || last < start || last >= total) {
+    return { do: 'ask-whole', reason: `it answered bytes ${start}-${last}/${total} when ${ask.offsetBytes}- was asked` }
+  }
+  if (ask.sizeBytes !== undefined && total !== ask.sizeBytes) {
+    return { do: 'ask-whole', reason: `its size was ${ask.sizeBytes} and is now ${total}` }
+  }
+  const validator = validatorOf(head.headers)
+  if (contradicts(ask.validator, validator)) return { do: 'ask-whole', reason: 'its validator is another' }
+  const announced = contentLength(head.headers)
+  if (announced !== undefined && announced !== last - start + 1) {
+    return { do: 'ask-whole', reason: 'its Content-Length and Content-Range differ' }
+  }
+  return (
+    tooLarge(total, rules) ?? {
+      do: 'receive',
+      offsetBytes: start,
+      lengthBytes: last - start + 1,
+      sizeBytes: total,
+      validator: ask.validator,
+    }
+  )
+}
+
+/** What to do with a response, given what was asked. A 200 to a range means "start over", never "append". */
+export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answer {
+  const { status, headers } = head
+  if (REDIRECTS.has(status)) {
+    const location = header(headers, 'location')
+    return location === undefined || location.trim() === ''
+      ? fail({ kind: 'redirect-refused', reason: 'the server named no Location', location: '(nothing)' })
+      : { do: 'redirect', location: location.trim() }
+  }
+  if (status === 206) return onPartial(ask, head, rules)
+  if (status === 200 || status === 203) return onWhole(head, rules)
+  if (status === 304) {
+    return ask.kind === 'if-changed'
+      ? { do: 'unchanged', of: ask.of }
+      : fail({ kind: 'protocol', code: 'not-modified-unasked' })
+  }
+  if (status === 416 && ask.kind === 'rest') {
+    return { do: 'ask-whole', reason: 'the server says the range is past its end' }
+  }
+  // A precondition nobody but us sent: the resource is there, our question was the obstacle.
+  if (status === 412 && ask.kind !== 'whole') return { do: 'ask-whole', reason: 'the server refused the condition' }
+  if (status === 401 || status === 407) {
+    const challenge = header(headers, status === 401 ? 'www-authenticate' : 'proxy-authenticate')
+    const scheme = /^[A-Za-z0-9-]{1,20}/.exec(challenge ?? '')?.[0]
+    return fail({ kind: 'unauthorized', status, ...(scheme === undefined ? {} : { scheme }) })
+  }
+  const waitMs = retryAfterMs(header(headers, 'retry-after'), rules.nowMs)
+  return fail({ kind: 'http-status', status, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) })
+}

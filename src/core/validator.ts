@@ -1,0 +1,51 @@
+// What identifies one version of a resource (RFC 9110 §8.8), and when it is strong enough to join bytes.
+
+export interface Validator {
+  readonly etag?: string
+  readonly lastModified?: string
+  /** Last-Modified was at least a minute older than Date: it can no longer change within its second. */
+  readonly isDateStrong?: boolean
+}
+
+export type Headers = readonly (readonly [name: string, value: string])[]
+
+export function header(headers: Headers, name: string): string | undefined {
+  const lower = name.toLowerCase()
+  return headers.find(([key]) => key.toLowerCase() === lower)?.[1]
+}
+
+/** RFC 9110 §8.8.2.2 lets a date count as strong only when it is clearly older than the response. */
+const DATE_STRONG_AFTER_MS = 60_000
+const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+
+export function validatorOf(headers: Headers): Validator {
+  const etag = header(headers, 'etag')
+  const lastModified = header(headers, 'last-modified')
+  const modifiedMs = lastModified === undefined ? Number.NaN : Date.parse(lastModified)
+  const dateMs = Date.parse(header(headers, 'date') ?? '')
+  return {
+    ...(etag !== undefined && ETAG.test(etag) ? { etag } : {}),
+    ...(lastModified !== undefined && !Number.isNaN(modifiedMs)
+      ? { lastModified, isDateStrong: dateMs - modifiedMs >= DATE_STRONG_AFTER_MS }
+      : {}),
+  }
+}
+
+/** The value for `If-Range`, which must be strong (RFC 9110 §13.1.5); undefined when nothing may be joined. */
+export function strongValidator(validator: Validator): string | undefined {
+  if (validator.etag !== undefined) return validator.etag.startsWith('W/') ? undefined : validator.etag
+  return validator.isDateStrong === true ? validator.lastModified : undefined
+}
+
+/** Whether two responses may be the same version; a field only one of them has decides nothing. */
+export function contradicts(a: Validator, b: Validator): boolean {
+  if (a.etag !== undefined && b.etag !== undefined) return a.etag !== b.etag
+  return a.lastModified !== undefined && b.lastModified !== undefined && a.lastModified !== b.lastModified
+}
+
+/** The headers that ask "has it changed since?" (RFC 9110 §13.1); empty when there is nothing to ask with. */
+export function conditionalHeaders(validator: Validator): [string, string][] {
+  if (validator.etag !== undefined) return [['If-None-Match', validator.etag]]
+  if (validator.lastModified !== undefined) return [['If-Modified-Since', validator.lastModified]]
+  return []
+}

@@ -1,0 +1,93 @@
+// Decides how a child is wrapped on this machine: limits, death with its parent, the permission model, a clean
+// environment. Finds out what is there by looking; `mpdl doctor` proves it by trying.
+
+import { accessSync, constants, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Hardening {
+  /** Absolute path of util-linux setpriv: the kernel kills the child when the supervisor dies. */
+  readonly setpriv: string | undefined
+  readonly prlimit: string | undefined
+  readonly flock: string | undefined
+  /** Whether this Node can deny a child everything but its descriptors. */
+  readonly hasPermissionModel: boolean
+}
+
+const TOOL_DIRS = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin']
+/** What a child may know of its surroundings. Not: proxies with passwords, NODE_OPTIONS, tokens. */
+const ENV_ALLOWED = ['HOME', 'TZ', 'LANG']
+
+function findTool(name: string): string | undefined {
+  return TOOL_DIRS.map((dir) => join(dir, name)).find((path) => {
+    try {
+      accessSync(path, constants.X_OK)
+    } catch {
+      return false
+    }
+    try {
+      // BusyBox's versions know neither --pdeathsig nor --core.
+      return !readlinkSync(path).includes('busybox')
+    } catch {
+      return true
+    }
+  })
+}
+
+export function detectHardening(): Hardening {
+  return {
+    setpriv: process.platform === 'linux' ? findTool('setpriv') : undefined,
+    prlimit: process.platform === 'linux' ? findTool('prlimit') : undefined,
+    flock: findTool('flock'),
+    hasPermissionModel: process.allowedNodeEnvironmentFlags.has('--permission'),
+  }
+}
+
+export interface ChildCommand {
+  readonly file: string
+  readonly args: readonly string[]
+}
+
+/**
+ * The command line of one child. Nothing of the job is in it: argv is readable by everyone.
+ * `heapBytes` caps V8's heap, `headerBytes` the response headers it accepts.
+ */
+export function childCommand(
+  script: string,
+  scriptArgs: readonly string[],
+  hardening: Hardening,
+  options: { readonly isStrict: boolean; readonly heapBytes: number },
+): ChildCommand {
+  const node = [
+    `--max-old-space-size=${Math.max(16, Math.floor(options.heapBytes / 2 ** 20))}`,
+    '--max-http-header-size=65536',
+    '--disable-warning=ExperimentalWarning',
+    ...(options.isStrict ? permissionFlags(script) : []),
+    script,
+    ...scriptArgs,
+  ]
+  const chain = [
+    ...(hardening.prlimit === undefined ? [] : [hardening.prlimit, '--core=0', '--']),
+    ...(hardening.setpriv === undefined ? [] : [hardening.setpriv, '--pdeathsig', 'KILL', '--no-new-privs', '--']),
+    process.execPath,
+    ...node,
+  ]
+  return { file: chain[0] ?? process.execPath, args: chain.slice(1) }
+}
+
+function permissionFlags(script: string): string[] {
+  return [
+    '--permission',
+    `--allow-fs-read=${script}`,
+    // Node 26 denies the network too unless told; older ones do not know the flag and refuse to start with it.
+    ...(process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []),
+  ]
+}
+
+export function childEnvironment(): Record<string, string> {
+  return Object.fromEntries(
+    ENV_ALLOWED.flatMap((name) => {
+      const value = process.env[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+}

@@ -1,0 +1,45 @@
+// Where mpdl keeps what outlives a run: logs and state. Follows the XDG base directories.
+
+import { createHash } from 'node:crypto'
+import { mkdirSync, statSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+/** `$XDG_STATE_HOME/mpdl`, by default `~/.local/state/mpdl`; relative values are ignored, as XDG asks. */
+export function stateDir(): string {
+  const base = process.env['XDG_STATE_HOME']
+  if (base?.startsWith('/') === true) return join(base, 'mpdl')
+  return join(process.env['HOME'] ?? homedir(), '.local', 'state', 'mpdl')
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+/** The directory of logs for a list: as told, else an existing `./logs`, else below the state directory. */
+export function logDirFor(told: string | undefined, listKey: string): string {
+  if (told !== undefined && told !== '') return resolve(told)
+  if (isDirectory('logs')) return resolve('logs')
+  const id = createHash('sha256').update(listKey).digest('hex').slice(0, 12)
+  return join(stateDir(), 'logs', id)
+}
+
+/** Where past runs are looked for when no list is named: as for a run, but all lists together. */
+export function logDirsToSearch(told: string | undefined): string[] {
+  if (told !== undefined && told !== '') return [resolve(told)]
+  return isDirectory('logs') ? [resolve('logs')] : [join(stateDir(), 'logs')]
+}
+
+/** Makes the directory; a sentence when that is impossible. */
+export function ensureDir(path: string): string | undefined {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+export function spoolDir(): string {
+  return tmpdir()
+}

@@ -1,0 +1,29 @@
+// Turns a line of the wire into a message, or says why it is none. Trusts nothing.
+
+import * as v from 'valibot'
+import type { ChildMessage, Command } from './message.ts'
+import { childMessageSchema, commandSchema } from './message.ts'
+
+export type Decoded<T> = { readonly ok: true; readonly message: T } | { readonly ok: false; readonly detail: string }
+
+function decode<T>(line: string, schema: v.GenericSchema<unknown, T>): Decoded<T> {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return { ok: false, detail: 'not JSON' }
+  }
+  const parsed = v.safeParse(schema, value, { abortEarly: true })
+  if (parsed.success) return { ok: true, message: parsed.output }
+  const [issue] = parsed.issues
+  const path = issue.path?.map((item) => String(item.key)).join('.').slice(0, 60)
+  return { ok: false, detail: path === undefined || path === '' ? 'no known message' : `wrong ${path}` }
+}
+
+export function decodeChildMessage(line: string): Decoded<ChildMessage> {
+  return decode(line, childMessageSchema)
+}
+
+export function decodeCommand(line: string): Decoded<Command> {
+  return decode(line, commandSchema)
+}

@@ -1,0 +1,99 @@
+// The wire between supervisor and child, in one page.
+//
+// Law: the child speaks first (`ready`, with its version) and gets exactly one `task`. A fetch then goes
+// phase* head (go phase* head)* (receive beat* done | refuse refused) and may end anywhere with `failed`.
+// The child decides nothing: every response's head is a question, and the supervisor answers with another
+// request (`go`), the bytes to take (`receive`) or `refuse`. Body bytes never cross this wire. After its claim
+// (`done`, `refused`, `failed`) the child leaves; only the reap ends the attempt.
+// One JSON object a line, at most MAX_FRAME_BYTES; what does not decode is garbled, and garbled is killed.
+
+import * as v from 'valibot'
+
+export const PROTOCOL_VERSION = 1
+export const MAX_FRAME_BYTES = 512 * 1024
+/** The child's descriptors: the one file it may touch stands in for its standard input; then the wire. */
+export const FILE_DESCRIPTOR = 0
+export const WIRE_DESCRIPTOR = 3
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const headerList = v.array(v.tuple([v.string(), v.string()]))
+const shortText = v.pipe(v.string(), v.maxLength(300))
+const durationMs = v.pipe(v.number(), v.finite(), v.minValue(0))
+
+const fetchTask = v.strictObject({
+  kind: v.literal('fetch'),
+  url: v.string(),
+  headers: headerList,
+  beatMs: count,
+  /** PEM certificates trusted besides Node's own. */
+  ca: v.optional(v.string()),
+})
+
+const hashTask = v.strictObject({
+  kind: v.literal('hash'),
+  algorithms: v.array(v.string()),
+  sizeBytes: count,
+  beatMs: count,
+})
+
+export const commandSchema = v.variant('type', [
+  v.strictObject({
+    type: v.literal('task'),
+    version: v.literal(PROTOCOL_VERSION),
+    task: v.variant('kind', [fetchTask, hashTask]),
+  }),
+  v.strictObject({ type: v.literal('go'), url: v.string(), headers: headerList }),
+  v.strictObject({ type: v.literal('receive'), offsetBytes: count, lengthBytes: v.nullable(count) }),
+  v.strictObject({ type: v.literal('refuse') }),
+])
+
+const timings = v.strictObject({
+  nameLookupMs: v.optional(durationMs),
+  connectMs: v.optional(durationMs),
+  startTransferMs: v.optional(durationMs),
+})
+
+/** The failures a child may claim; everything else is for the supervisor to judge. */
+export const childFailureSchema = v.variant('kind', [
+  v.strictObject({ kind: v.literal('unknown-host'), host: shortText, code: shortText }),
+  v.strictObject({ kind: v.literal('connect-refused'), host: shortText }),
+  v.strictObject({ kind: v.literal('network'), code: shortText, host: shortText }),
+  v.strictObject({
+    kind: v.literal('truncated'),
+    receivedBytes: count,
+    expectedBytes: v.exactOptional(count),
+    code: v.exactOptional(shortText),
+  }),
+  v.strictObject({ kind: v.literal('tls'), code: shortText, host: shortText }),
+  v.strictObject({ kind: v.literal('protocol'), code: shortText }),
+  v.strictObject({ kind: v.literal('disk-full'), path: shortText }),
+  v.strictObject({ kind: v.literal('disk-error'), code: shortText, operation: shortText, path: shortText }),
+  v.strictObject({ kind: v.literal('child-error'), detail: shortText }),
+])
+
+export const childMessageSchema = v.variant('type', [
+  v.strictObject({ type: v.literal('ready'), version: count }),
+  v.strictObject({ type: v.literal('phase'), phase: v.picklist(['connecting', 'waiting', 'hashing']) }),
+  v.strictObject({
+    type: v.literal('head'),
+    status: v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(999)),
+    headers: headerList,
+    remoteAddress: v.nullable(shortText),
+    timings,
+  }),
+  v.strictObject({ type: v.literal('beat'), bytes: count }),
+  v.strictObject({
+    type: v.literal('done'),
+    bytes: count,
+    digests: v.exactOptional(v.record(shortText, v.pipe(v.string(), v.regex(/^[0-9a-f]{32,128}$/)))),
+  }),
+  v.strictObject({ type: v.literal('refused') }),
+  v.strictObject({ type: v.literal('failed'), failure: childFailureSchema }),
+])
+
+export type Command = v.InferOutput<typeof commandSchema>
+export type Task = Extract<Command, { type: 'task' }>['task']
+export type FetchTask = Extract<Task, { kind: 'fetch' }>
+export type HashTask = Extract<Task, { kind: 'hash' }>
+export type ChildMessage = v.InferOutput<typeof childMessageSchema>
+export type ChildFailure = v.InferOutput<typeof childFailureSchema>

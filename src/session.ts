@@ -1,0 +1,89 @@
+// Puts a run together: children, state, clock. Shared by the command line and the library's face.
+
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { RunEvent, RunHeader, Status } from './core/event.ts'
+import { redactUrl } from './core/redact.ts'
+import type { Hardening } from './isolation/hardening.ts'
+import { detectHardening } from './isolation/hardening.ts'
+import { processIsolation } from './isolation/process.ts'
+import type { JobList } from './supervisor/job-list.ts'
+import { type RunControls, startRun } from './supervisor/run.ts'
+import type { Settings } from './supervisor/settings.ts'
+import { openStateDb } from './supervisor/state-db.ts'
+import { realWorld } from './supervisor/world.ts'
+
+export interface Session {
+  readonly settings: Settings
+  readonly list: JobList
+  readonly header: RunHeader
+  /** Only these rows of the list. */
+  readonly only?: (index: number) => boolean
+  readonly emit: (event: RunEvent) => void
+  readonly warn: (message: string) => void
+  readonly progress?: (status: Status) => void
+}
+
+const PROGRESS_EVERY_MS = 100
+
+/** Starts the run; `done` resolves when every child is joined and every job has its outcome. */
+export function startSession(session: Session): { readonly controls: RunControls; readonly done: Promise<void> } {
+  const { settings, list, header, emit, warn, only, progress } = session
+  const hardening = detectHardening()
+  return startRun({
+    settings,
+    header,
+    list,
+    ...(only === undefined ? {} : { only }),
+    isolation: processIsolation({
+      childScript: bundle('child.cjs'),
+      faultsScript: bundle('child-faults.cjs'),
+      hardening,
+      isStrict: settings.isStrict,
+      maxMemoryBytes: settings.maxMemoryBytes,
+    }),
+    hardening,
+    state: openStateDb(settings.stateDir, warn),
+    world: realWorld,
+    emit,
+    ...(progress === undefined ? {} : { progress }),
+    progressEveryMs: PROGRESS_EVERY_MS,
+  })
+}
+
+/** Whether this machine can run children under the permission model. */
+export function canBeStrict(hardening: Hardening = detectHardening()): boolean {
+  return hardening.hasPermissionModel
+}
+
+/** The bundles that run lie beside this one; run from source, they are in dist. */
+export function bundle(name: 'child.cjs' | 'child-faults.cjs'): string {
+  const here = import.meta.dirname
+  return here.endsWith('dist') ? join(here, name) : join(here, '..', 'dist', name)
+}
+
+/** `listPath`: absolute, null when the list is no file. `argv` must be redacted. */
+export function runHeader(
+  settings: Settings,
+  list: JobList,
+  origin: { readonly listPath: string | null; readonly argv: readonly string[]; readonly startedMs: number },
+): RunHeader {
+  const time = new Date(origin.startedMs).toISOString().replace(/[-:]|\.\d+/g, '')
+  return {
+    schema: 1,
+    id: `${time}-${randomBytes(3).toString('hex')}`,
+    version: settings.version,
+    node: process.version,
+    mode: 'process',
+    sandbox: settings.isStrict ? 'strict' : 'off',
+    argv: origin.argv,
+    cwd: process.cwd(),
+    pid: process.pid,
+    host: hostname(),
+    started: origin.startedMs,
+    list: { name: redactUrl(list.name), path: origin.listPath, jobs: list.size, lines: list.lineCount },
+    dir: settings.dir,
+    tries: settings.tries,
+  }
+}

@@ -1,0 +1,219 @@
+// Drives one child from start to reap: feeds the attempt's state machine, performs its effects, watches it from
+// outside. Knows nothing of HTTP, files' meaning or retries.
+
+import type { Attempt, AttemptInput, AttemptLimits, AttemptResult, Effect, KillCause, Timer, TransferPhase } from '../core/attempt.ts'
+import { begin, step, verdict } from '../core/attempt.ts'
+import { describe } from '../core/failure.ts'
+import type { Isolation, Lease, LeaseEvent, WorkOrder } from '../isolation/isolation.ts'
+import type { ChildMessage } from '../protocol/message.ts'
+import { PROTOCOL_VERSION } from '../protocol/message.ts'
+import type { DeadlineHandle, Deadlines } from './deadlines.ts'
+import { lookAt } from './liveness.ts'
+
+export interface ChildEnd {
+  readonly result: AttemptResult
+  readonly pid: number | undefined
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+  readonly killReason: string | undefined
+  readonly signalSent: 'SIGTERM' | 'SIGKILL' | undefined
+  readonly maxResidentBytes: number | undefined
+  readonly lastWords: string
+  readonly wasReaped: boolean
+}
+
+export interface ChildRunOptions {
+  readonly isolation: Isolation
+  readonly deadlines: Deadlines
+  readonly order: WorkOrder
+  readonly limits: AttemptLimits
+  readonly host: string
+  /** Bytes of the file that are really there; growth is what keeps a transfer from counting as stalled. */
+  readonly lengthOnDisk: () => number
+  readonly onMessage: (message: ChildMessage, child: ChildRun) => void
+  readonly onSpawned: (pid: number) => void
+  readonly onSignal: (pid: number, signal: string, reason: string) => void
+}
+
+export class ChildRun {
+  readonly ended: Promise<ChildEnd>
+  readonly #options: ChildRunOptions
+  readonly #timers: DeadlineHandle<Timer>
+  readonly #lease: Lease
+  #attempt: Attempt
+  #resolve: (end: ChildEnd) => void = () => {}
+  #lastLength = 0
+  #windowStartLength = 0
+  #maxResidentBytes = 0
+  #lastWords = ''
+  #isSettled = false
+
+  constructor(options: ChildRunOptions) {
+    this.#options = options
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    this.#timers = options.deadlines.handle((timer) => this.#onTimer(timer))
+    this.#lastLength = options.lengthOnDisk()
+    const [attempt, effects] = begin(options.host, options.limits)
+    this.#attempt = attempt
+    this.#lease = options.isolation.start(options.order, (event) => this.#onLease(event))
+    this.#perform(effects)
+    if (this.#lease.pid !== undefined) {
+      this.#input({ on: 'spawned', pid: this.#lease.pid })
+      options.onSpawned(this.#lease.pid)
+      // Not waiting for `ready` saves the child a turn; it reads its task when it is there.
+      this.#lease.send({ type: 'task', version: PROTOCOL_VERSION, task: options.order.task })
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.#attempt.pid
+  }
+
+  get phase(): TransferPhase | 'starting' | 'terminating' {
+    const { phase, transfer } = this.#attempt
+    if (phase === 'starting' || phase === 'terminating') return phase
+    return transfer
+  }
+
+  send(command: Parameters<Lease['send']>[0]): void {
+    this.#lease.send(command)
+  }
+
+  setPhase(phase: TransferPhase): void {
+    if (phase === 'receiving') this.#windowStartLength = this.#options.lengthOnDisk()
+    this.#input({ on: 'phase', phase })
+  }
+
+  stop(cause: KillCause, atOnce = false): void {
+    this.#input({ on: 'stop', cause, atOnce })
+  }
+
+  /** Forwards the terminal's job control: a stopped supervisor has stopped children. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#lease.stop(signal)
+  }
+
+  /** The look from outside, each second. */
+  observe(): void {
+    const { pid } = this
+    if (pid === undefined) return
+    const sight = lookAt(pid)
+    if (sight !== undefined) this.#maxResidentBytes = Math.max(this.#maxResidentBytes, sight.residentBytes)
+    this.#noteGrowth()
+    this.#input({
+      on: 'observed',
+      stopped: sight?.isStopped ?? false,
+      residentBytes: sight?.residentBytes ?? 0,
+      messagesPerSecond: this.#lease.takeMessageCount(),
+    })
+  }
+
+  #noteGrowth(): void {
+    const length = this.#options.lengthOnDisk()
+    if (length > this.#lastLength) this.#input({ on: 'grew' })
+    this.#lastLength = length
+  }
+
+  #onLease(event: LeaseEvent): void {
+    switch (event.kind) {
+      case 'message':
+        return this.#onMessage(event.message)
+      case 'garbled':
+        return this.#input({ on: 'garbled', detail: event.detail })
+      case 'closed':
+        return this.#input({ on: 'channel-closed' })
+      case 'end':
+        this.#lastWords = event.lastWords
+        return this.#input({ on: 'end', end: event.end })
+    }
+  }
+
+  #onMessage(message: ChildMessage): void {
+    switch (message.type) {
+      case 'ready':
+        if (message.version === PROTOCOL_VERSION) return this.#input({ on: 'ready' })
+        return this.#input({ on: 'garbled', detail: `protocol ${message.version}, not ${PROTOCOL_VERSION}` })
+      case 'phase':
+        return this.#input({ on: 'phase', phase: message.phase })
+      case 'beat':
+        this.#input({ on: 'beat' })
+        this.#noteGrowth()
+        break
+      case 'done':
+        this.#input({
+          on: 'claim',
+          claim: {
+            kind: 'done',
+            bytes: message.bytes,
+            ...(message.digests === undefined ? {} : { digests: message.digests }),
+          },
+        })
+        break
+      case 'refused':
+        this.#input({ on: 'claim', claim: { kind: 'refused' } })
+        break
+      case 'failed':
+        this.#input({ on: 'claim', claim: { kind: 'failed', failure: message.failure } })
+        break
+      case 'head':
+        break
+    }
+    this.#options.onMessage(message, this)
+  }
+
+  #onTimer(timer: Timer): void {
+    const before = this.#lastLength
+    this.#noteGrowth()
+    // Bytes came since the last look: that was no stall, and the timer is armed anew.
+    if (timer === 'phase' && this.phase === 'receiving' && this.#lastLength > before) return
+    const bytesInWindow = this.#lastLength - this.#windowStartLength
+    if (timer === 'speed') this.#windowStartLength = this.#lastLength
+    this.#input({ on: 'timer', timer, bytesInWindow })
+  }
+
+  #input(input: AttemptInput): void {
+    const [next, effects] = step(this.#attempt, input)
+    this.#attempt = next
+    this.#perform(effects)
+    if (!this.#isSettled && (next.phase === 'ended' || next.phase === 'abandoned')) this.#settle()
+  }
+
+  #perform(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      switch (effect.do) {
+        case 'arm':
+          this.#timers.arm(effect.timer, effect.ms)
+          break
+        case 'disarm':
+          this.#timers.disarm(effect.timer)
+          break
+        case 'kill': {
+          const { pid, cause } = this.#attempt
+          if (pid !== undefined) {
+            this.#options.onSignal(pid, effect.signal, cause === undefined ? 'it did not leave' : describe(cause))
+          }
+          this.#lease.stop(effect.signal)
+        }
+      }
+    }
+  }
+
+  #settle(): void {
+    this.#isSettled = true
+    this.#timers.clear()
+    const { pid, end, cause, sent, phase } = this.#attempt
+    this.#resolve({
+      result: verdict(this.#attempt),
+      pid,
+      exitCode: end?.exitCode,
+      signal: end?.signal,
+      killReason: cause === undefined ? undefined : describe(cause),
+      signalSent: sent,
+      maxResidentBytes: this.#maxResidentBytes === 0 ? undefined : this.#maxResidentBytes,
+      lastWords: this.#lastWords,
+      wasReaped: phase === 'ended',
+    })
+  }
+}

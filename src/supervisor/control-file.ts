@@ -1,0 +1,95 @@
+// The note beside a part: which version it is of and which bytes are there. Believed only as far as it can be
+// checked. Knows nothing of how bytes get there.
+
+import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import * as v from 'valibot'
+import type { Range } from '../core/segment.ts'
+import { areSoundRanges } from '../core/segment.ts'
+import type { Validator } from '../core/validator.ts'
+
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const ranges = v.array(v.tuple([whole, whole]))
+
+const schema = v.object({
+  mpdl: v.literal(1),
+  version: v.string(),
+  job: v.string(),
+  /** Redacted: for people. `urlKey` is what is compared. */
+  url: v.string(),
+  urlKey: v.string(),
+  validator: v.object({
+    etag: v.exactOptional(v.string()),
+    lastModified: v.exactOptional(v.string()),
+    isDateStrong: v.exactOptional(v.boolean()),
+  }),
+  sizeBytes: v.nullable(whole),
+  /** In the page cache at least: true for this boot only. */
+  completed: ranges,
+  /** On the disk, fdatasynced: true for ever. */
+  synced: ranges,
+  bootId: v.nullable(v.string()),
+  /** Who is writing; for the message to a second run. */
+  pid: v.pipe(v.number(), v.integer()),
+})
+
+export interface Control {
+  readonly version: string
+  readonly job: string
+  readonly url: string
+  readonly urlKey: string
+  readonly validator: Validator
+  readonly sizeBytes: number | undefined
+  readonly completed: readonly Range[]
+  readonly synced: readonly Range[]
+  readonly bootId: string | undefined
+  readonly pid: number
+}
+
+/** Undefined when there is none, or when it is damaged, another tool's, or contradicts itself. */
+export function readControl(path: string): Control | undefined {
+  let text: string
+  try {
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    try {
+      text = readFileSync(descriptor, 'utf8')
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    return undefined
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const parsed = v.safeParse(schema, value)
+  if (!parsed.success) return undefined
+  const { sizeBytes, bootId, mpdl: _, ...rest } = parsed.output
+  const size = sizeBytes ?? undefined
+  if (!areSoundRanges(rest.completed, size) || !areSoundRanges(rest.synced, size)) return undefined
+  return { ...rest, sizeBytes: size, bootId: bootId ?? undefined }
+}
+
+/** Replaces the note as a whole. Throws what the disk throws. */
+export function writeControl(path: string, control: Control): void {
+  const temporary = `${path}~`
+  rmSync(temporary, { force: true })
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+  const descriptor = openSync(temporary, flags, 0o600)
+  try {
+    const { sizeBytes, bootId, ...rest } = control
+    writeSync(descriptor, JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null }))
+  } finally {
+    closeSync(descriptor)
+  }
+  renameSync(temporary, path)
+}
+
+/** The ranges that are still true: all of this boot, else only what was on the disk. Within the part's length. */
+export function survivingRanges(control: Control, thisBoot: string | undefined, partBytes: number): readonly Range[] {
+  const sameBoot = control.bootId !== undefined && control.bootId === thisBoot
+  const kept = sameBoot ? control.completed : control.synced
+  return kept.every(([, end]) => end <= partBytes) ? kept : []
+}

@@ -1,0 +1,109 @@
+// Keeps timers for attempts and notices when time was not ours: after the machine or the supervisor itself was
+// stopped, what is late is armed anew and never fires.
+
+import type { World } from './world.ts'
+
+export interface DeadlineHandle<T extends string> {
+  arm(timer: T, ms: number): void
+  disarm(timer: T): void
+  clear(): void
+}
+
+/** The heart beats each second; a beat later than this was a pause of the whole machine. */
+export const TICK_MS = 1000
+const SUSPENDED_AFTER_MS = 4000
+
+interface Armed {
+  dueMs: number
+  readonly fire: () => void
+}
+
+/**
+ * `onTick` runs each second while something is watched; `onSuspended` after a gap. Timers of handles are shifted
+ * by a gap; a wall-clock promise like --run-deadline does not belong here.
+ */
+export class Deadlines {
+  readonly #world: World
+  readonly #armed = new Map<string, Armed>()
+  readonly #onTick: () => void
+  readonly #onSuspended: (gapMs: number) => void
+  readonly #ticker: NodeJS.Timeout
+  #lastTickMs: number
+  #wake: NodeJS.Timeout | undefined
+  #wakeAtMs = Number.POSITIVE_INFINITY
+  #handles = 0
+
+  constructor(world: World, onTick: () => void, onSuspended: (gapMs: number) => void) {
+    this.#world = world
+    this.#onTick = onTick
+    this.#onSuspended = onSuspended
+    this.#lastTickMs = world.monotonicMs()
+    this.#ticker = setInterval(() => {
+      this.#checkGap()
+      this.#onTick()
+    }, TICK_MS)
+  }
+
+  handle<T extends string>(onTimer: (timer: T) => void): DeadlineHandle<T> {
+    const prefix = `${this.#handles++}:`
+    const own = new Set<string>()
+    return {
+      arm: (timer, ms) => {
+        const key = prefix + timer
+        own.add(key)
+        this.#armed.set(key, { dueMs: this.#world.monotonicMs() + ms, fire: () => onTimer(timer) })
+        this.#plan()
+      },
+      disarm: (timer) => {
+        own.delete(prefix + timer)
+        this.#armed.delete(prefix + timer)
+      },
+      clear: () => {
+        for (const key of own) this.#armed.delete(key)
+        own.clear()
+      },
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#ticker)
+    clearTimeout(this.#wake)
+    this.#armed.clear()
+  }
+
+  #checkGap(): void {
+    const now = this.#world.monotonicMs()
+    const gapMs = now - this.#lastTickMs
+    this.#lastTickMs = now
+    if (gapMs < SUSPENDED_AFTER_MS) return
+    for (const armed of this.#armed.values()) armed.dueMs += gapMs
+    this.#onSuspended(gapMs)
+  }
+
+  #plan(): void {
+    let soonest = Number.POSITIVE_INFINITY
+    for (const { dueMs } of this.#armed.values()) soonest = Math.min(soonest, dueMs)
+    if (soonest >= this.#wakeAtMs && this.#wake !== undefined) return
+    clearTimeout(this.#wake)
+    this.#wakeAtMs = soonest
+    this.#wake = setTimeout(() => this.#fire(), Math.max(0, soonest - this.#world.monotonicMs()))
+  }
+
+  #fire(): void {
+    this.#wake = undefined
+    this.#wakeAtMs = Number.POSITIVE_INFINITY
+    this.#checkGapIfLate()
+    const now = this.#world.monotonicMs()
+    for (const [key, { dueMs, fire }] of [...this.#armed]) {
+      // Something fired earlier in this round may have disarmed or moved it.
+      if (dueMs > now || this.#armed.get(key)?.dueMs !== dueMs) continue
+      this.#armed.delete(key)
+      fire()
+    }
+    if (this.#armed.size > 0) this.#plan()
+  }
+
+  #checkGapIfLate(): void {
+    if (this.#world.monotonicMs() - this.#lastTickMs >= SUSPENDED_AFTER_MS) this.#checkGap()
+  }
+}

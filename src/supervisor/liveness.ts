@@ -1,0 +1,32 @@
+// Looks at a process from outside, through /proc: is it stopped, how much memory does it hold. Where there is no
+// /proc, nothing is known and nothing is concluded.
+
+import { readFileSync } from 'node:fs'
+
+export interface ProcessSight {
+  /** Stopped by a signal or a tracer. */
+  readonly isStopped: boolean
+  readonly residentBytes: number
+}
+
+/** Undefined when the process is gone, is a zombie, or the platform has no /proc. */
+export function lookAt(pid: number): ProcessSight | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+    const state = /^State:\s+(\S)/m.exec(status)?.[1] ?? ''
+    if (state === 'Z' || state === 'X') return undefined
+    const residentKiB = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0)
+    return { isStopped: state === 'T' || state === 't', residentBytes: residentKiB * 1024 }
+  } catch {
+    return undefined
+  }
+}
+
+/** Identifies this boot of the machine; undefined where the platform does not tell. */
+export function bootId(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+  } catch {
+    return undefined
+  }
+}

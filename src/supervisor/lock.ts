@@ -1,0 +1,25 @@
+// Locks an open file against other runs, by the kernel, so that a dead holder's lock is free at once.
+
+import { execa } from 'execa'
+import { inherited } from '../isolation/descriptor.ts'
+import type { Hardening } from '../isolation/hardening.ts'
+
+/** The lock belongs to the open file description: it lives as long as any process holds that descriptor. */
+export type LockResult = 'locked' | 'held-by-another' | 'unsupported'
+
+/** `flock(2)` by util-linux on an inherited descriptor, because Node has no binding for it. Never waits. */
+export async function lockDescriptor(descriptor: number, hardening: Hardening): Promise<LockResult> {
+  if (hardening.flock === undefined) return 'unsupported'
+  const result = await execa(hardening.flock, ['-n', '0'], {
+    reject: false,
+    buffer: false,
+    extendEnv: false,
+    env: {},
+    stdin: inherited(descriptor),
+    stdout: 'ignore',
+    stderr: 'ignore',
+  })
+  if (result.exitCode === 0) return 'locked'
+  // 1 is flock's own "somebody else has it"; anything else is a file system that cannot lock.
+  return result.exitCode === 1 ? 'held-by-another' : 'unsupported'
+}

@@ -1,0 +1,638 @@
+// The one loop: takes what happened, asks core what it means, does it. Ends when every job has one outcome and
+// every child is joined.
+
+import { join } from 'node:path'
+import type { KillCause } from '../core/attempt.ts'
+import type { CrashStreak } from '../core/breaker.ts'
+import { countCrash, NO_CRASHES } from '../core/breaker.ts'
+import type { AttemptRecord, IndependentCounts, JobRow, Outcome, RunEvent, RunHeader, Status } from '../core/event.ts'
+import type { Failure } from '../core/failure.ts'
+import { classOf, describe, isConnectFailure, outcomeOf } from '../core/failure.ts'
+import type { Fault } from '../core/fault.ts'
+import type { HostInput } from '../core/host.ts'
+import type { Job } from '../core/job.ts'
+import { redactUrl } from '../core/redact.ts'
+import { hostOf } from '../core/redirect.ts'
+import { decideRetry } from '../core/retry.ts'
+import type { Start } from '../core/schedule.ts'
+import { Schedule } from '../core/schedule.ts'
+import type { Hardening } from '../isolation/hardening.ts'
+import type { Isolation } from '../isolation/isolation.ts'
+import { Deadlines } from './deadlines.ts'
+import { Inbox } from './inbox.ts'
+import type { JobList } from './job-list.ts'
+import type { JobRunContext, JobRunResult } from './job-run.ts'
+import { JobRun } from './job-run.ts'
+import { lineRanges } from './line-ranges.ts'
+import { bootId } from './liveness.ts'
+import { inspectTarget, syncFileSystem } from './part-file.ts'
+import type { Settings } from './settings.ts'
+import type { StateDb } from './state-db.ts'
+import type { World } from './world.ts'
+
+export interface RunParts {
+  readonly settings: Settings
+  readonly header: RunHeader
+  readonly list: JobList
+  /** Only these rows run; the rest of the list is none of this run's business. */
+  readonly only?: (index: number) => boolean
+  readonly isolation: Isolation
+  readonly hardening: Hardening
+  readonly state: StateDb
+  readonly world: World
+  readonly emit: (event: RunEvent) => void
+  readonly progress?: (status: Status) => void
+  readonly progressEveryMs: number
+}
+
+/** What the outside may tell a run: signals, mostly. */
+export interface RunControls {
+  /** Ends the run: children stopped and joined, parts kept, everything reported. Again: at once. */
+  interrupt(signal: string): void
+  /** Job control: children sleep and wake with their supervisor. */
+  signalChildren(signal: 'SIGSTOP' | 'SIGCONT'): void
+  status(): Status
+}
+
+type Happening =
+  | { readonly on: 'job-run-ended'; readonly start: Start; readonly run: JobRun; readonly result: JobRunResult }
+  | { readonly on: 'job-deadline'; readonly index: number }
+  | { readonly on: 'wake' }
+  | { readonly on: 'tick' }
+  | { readonly on: 'interrupt'; readonly signal: string }
+  | { readonly on: 'run-deadline' }
+  | { readonly on: 'bug'; readonly error: unknown }
+
+/** Everything known of a job that has begun and not ended. */
+interface JobState {
+  readonly job: Job
+  readonly startedAtMs: number
+  readonly deadline: NodeJS.Timeout | undefined
+  readonly deadlineAtMs: number | undefined
+  readonly attempts: AttemptRecord[]
+  readonly warnings: string[]
+  mirror: number
+  countedTries: readonly number[]
+  attempt: number
+  waitMs: number
+  startOver: boolean
+  run: JobRun | undefined
+  lastFailure: Failure | undefined
+  lastResult: JobRunResult | undefined
+}
+
+type StopCause = Extract<RunEvent, { type: 'stopping' }>['cause']
+
+/** Runs the list and resolves with the counts that were made apart from the events. */
+export function startRun(parts: RunParts): { readonly controls: RunControls; readonly done: Promise<void> } {
+  const run = new Run(parts)
+  return { controls: run, done: run.main() }
+}
+
+/** Rows of one fate are announced in turns, so that signals and timers are heard meanwhile. */
+const ROWS_PER_TURN = 5000
+const DRAIN_PER_TURN = 1000
+
+class Run implements RunControls {
+  readonly #parts: RunParts
+  readonly #inbox = new Inbox<Happening>()
+  readonly #schedule: Schedule
+  readonly #deadlines: Deadlines
+  readonly #jobs = new Map<number, JobState>()
+  readonly #hostIds = new Map<string, number>()
+  readonly #context: JobRunContext
+  readonly #bootId = bootId()
+  readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
+  #streak: CrashStreak = NO_CRASHES
+  #stopping: { cause: StopCause; failure: KillCause } | undefined
+  #signal: string | undefined
+  #wake: NodeJS.Timeout | undefined
+
+  constructor(parts: RunParts) {
+    this.#parts = parts
+    const { settings, list, world } = parts
+    const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs } = settings
+    this.#schedule = new Schedule(list.size, jobs, { maxPerHost, retryDelayMs, retryAfterMaxMs })
+    this.#deadlines = new Deadlines(
+      world,
+      () => this.#inbox.push({ on: 'tick' }),
+      (gapMs) => this.#emit({ type: 'suspended', at: world.nowMs(), gap_ms: Math.round(gapMs) }),
+    )
+    this.#context = {
+      settings,
+      isolation: parts.isolation,
+      deadlines: this.#deadlines,
+      hardening: parts.hardening,
+      state: parts.state,
+      world,
+      bootId: this.#bootId,
+      emit: (event) => this.#emit(event),
+      onChild: (child) => {
+        if (child.pid !== undefined) this.#counts.spawned++
+      },
+      onReaped: (end) => {
+        if (end.pid === undefined) return
+        if (end.wasReaped) this.#counts.reaped++
+        else this.#counts.abandoned++
+      },
+      onHop: (run, toHost) => this.#onHop(run, toHost),
+    }
+  }
+
+  interrupt(signal: string): void {
+    this.#inbox.push({ on: 'interrupt', signal })
+  }
+
+  signalChildren(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    for (const { run } of this.#jobs.values()) run?.child?.signal(signal)
+  }
+
+  status(): Status {
+    const { world, settings, list } = this.#parts
+    const now = world.nowMs()
+    const active = [...this.#jobs.values()].flatMap(({ job, run, attempt }) =>
+      run === undefined
+        ? []
+        : [
+            {
+              index: job.index,
+              line: job.line,
+              out: job.target,
+              pid: run.child?.pid ?? null,
+              phase: run.child?.phase ?? ('starting' as const),
+              bytes: run.bytes,
+              sizeBytes: run.sizeBytes ?? null,
+              attempt,
+              startedAt: run.startedAtMs,
+            },
+          ],
+    )
+    const offset = now - world.monotonicMs()
+    const pausedHosts = this.#schedule
+      .paused(world.monotonicMs())
+      .map(({ host, untilMs }) => ({ host: this.#hostName(host, list), until: Math.round(untilMs + offset) }))
+    return { at: now, active, waiting: this.#schedule.waiting, slots: settings.jobs, pausedHosts }
+  }
+
+  async main(): Promise<void> {
+    const { settings, list, world, isolation, state, header } = this.#parts
+    this.#emit({ type: 'run-started', at: world.nowMs(), run: header })
+    const runTimer =
+      settings.runDeadlineMs === undefined
+        ? undefined
+        : setTimeout(() => this.#inbox.push({ on: 'run-deadline' }), this.#untilRunDeadline(settings.runDeadlineMs))
+    const screen = this.#startScreen()
+    try {
+      for (const [id, host] of list.hosts.entries()) this.#hostIds.set(host, id)
+      await this.#enterJobs()
+      while (!this.#isOver()) {
+        this.#startWhatMay()
+        if (this.#isOver()) break
+        this.#planWake()
+        this.#handle(await this.#inbox.next())
+      }
+    } finally {
+      clearTimeout(runTimer)
+      clearTimeout(this.#wake)
+      clearInterval(screen)
+    }
+    if (this.#counts.abandoned === 0) await isolation.close()
+    this.#deadlines.close()
+    if (settings.fsync === 'run') await syncFileSystem(settings.dir)
+    state.close()
+    const counts: IndependentCounts = this.#counts
+    this.#emit({ type: 'run-ended', at: world.nowMs(), counts, signal: this.#signal ?? null })
+  }
+
+  #untilRunDeadline(runDeadlineMs: number): number {
+    return Math.max(0, this.#parts.header.started + runDeadlineMs - this.#parts.world.nowMs())
+  }
+
+  #startScreen(): NodeJS.Timeout | undefined {
+    const { progress, progressEveryMs } = this.#parts
+    return progress === undefined ? undefined : setInterval(() => progress(this.status()), progressEveryMs)
+  }
+
+  #emit(event: RunEvent): void {
+    this.#parts.emit(event)
+  }
+
+  /** Puts every row where it belongs: into the schedule, or straight to its outcome. */
+  async #enterJobs(): Promise<void> {
+    const { list, only } = this.#parts
+    for (let index = 0; index < list.size; index++) {
+      if (only !== undefined && !only(index)) continue
+      this.#counts.listed++
+      const fate = list.fateOf(index)
+      if (fate.kind === 'job') this.#schedule.add(index, list.hostOf(index))
+      else if (fate.kind === 'same') {
+        this.#endWithoutAttempt(index, 'skipped', null, `same as line ${fate.asLine}`)
+      } else this.#endWithoutAttempt(index, 'failed', { kind: 'bad-line', problem: fate.problem }, fate.problem)
+      if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  #isOver(): boolean {
+    return this.#jobs.size === 0 && this.#schedule.waiting === 0
+  }
+
+  #startWhatMay(): void {
+    const { world } = this.#parts
+    while (this.#stopping === undefined) {
+      const start = this.#schedule.next(world.monotonicMs())
+      if (start === undefined) break
+      this.#start(start)
+    }
+    for (const index of this.#schedule.grants(world.monotonicMs())) this.#jobs.get(index)?.run?.resume()
+    // Every slot is held by a child that cannot be reaped: nothing will ever start again.
+    if (this.#stopping === undefined && this.#schedule.lostSlots >= this.#parts.settings.jobs) {
+      this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
+    }
+  }
+
+  #start(start: Start): void {
+    const { settings, list, world } = this.#parts
+    let state = this.#jobs.get(start.index)
+    if (state === undefined) {
+      const job = list.read(start.index)
+      if (job === undefined) {
+        this.#schedule.release(start.host)
+        const failure: Failure = { kind: 'list-changed' }
+        return this.#endWithoutAttempt(start.index, 'failed', failure, describe(failure))
+      }
+      state = this.#newState(job)
+      this.#jobs.set(start.index, state)
+      this.#emit({
+        type: 'job-started',
+        at: world.nowMs(),
+        index: job.index,
+        line: job.line,
+        id: job.id,
+        url: redactUrl(job.urls[0]),
+        out: job.target,
+      })
+    }
+    state.attempt++
+    const { job, mirror, attempt, waitMs, startOver } = state
+    const run = new JobRun(
+      this.#context,
+      { job, mirror, attempt, waitMs, startOver },
+      faultFor(settings, job.line, attempt),
+    )
+    state.run = run
+    this.#hostOfRun.set(run, start.host)
+    run.run().then(
+      (result) => this.#inbox.push({ on: 'job-run-ended', start, run, result }),
+      (error: unknown) => this.#inbox.push({ on: 'bug', error }),
+    )
+  }
+
+  /** Where each running attempt counts now: a redirect moves it. */
+  readonly #hostOfRun = new Map<JobRun, number>()
+
+  #newState(job: Job): JobState {
+    const { settings, world } = this.#parts
+    const deadlineMs = job.options.deadlineMs ?? settings.deadlineMs
+    return {
+      job,
+      startedAtMs: world.nowMs(),
+      deadline:
+        deadlineMs === undefined
+          ? undefined
+          : setTimeout(() => this.#inbox.push({ on: 'job-deadline', index: job.index }), deadlineMs),
+      deadlineAtMs: deadlineMs === undefined ? undefined : world.monotonicMs() + deadlineMs,
+      attempts: [],
+      warnings: [],
+      mirror: 0,
+      countedTries: job.urls.map(() => 0),
+      attempt: 0,
+      waitMs: 0,
+      startOver: false,
+      run: undefined,
+      lastFailure: undefined,
+      lastResult: undefined,
+    }
+  }
+
+  #handle(happening: Happening): void {
+    switch (happening.on) {
+      case 'job-run-ended':
+        return this.#onJobRunEnded(happening.start, happening.run, happening.result)
+      case 'tick':
+        for (const { run } of this.#jobs.values()) run?.tick()
+        return
+      case 'wake':
+        return
+      case 'job-deadline':
+        return this.#onJobDeadline(happening.index)
+      case 'run-deadline': {
+        const afterMs = this.#parts.settings.runDeadlineMs ?? 0
+        return this.#stop('run-deadline', { kind: 'run-deadline', afterMs })
+      }
+      case 'interrupt':
+        return this.#onInterrupt(happening.signal)
+      case 'bug':
+        throw happening.error
+    }
+  }
+
+  #onInterrupt(signal: string): void {
+    if (this.#signal === undefined) {
+      this.#signal = signal
+      const failure: KillCause = { kind: 'cancelled', signal }
+      if (this.#stopping === undefined) return this.#stop('signal', failure)
+    }
+    // Asked twice: no more grace.
+    for (const { run } of this.#jobs.values()) run?.stop({ kind: 'cancelled', signal }, true)
+  }
+
+  #onJobDeadline(index: number): void {
+    const state = this.#jobs.get(index)
+    if (state === undefined) return
+    const deadlineMs = state.job.options.deadlineMs ?? this.#parts.settings.deadlineMs ?? 0
+    const failure: KillCause = { kind: 'deadline', afterMs: deadlineMs }
+    if (state.run !== undefined) return state.run.stop(failure)
+    // It waits, for a retry or for its host: its place in the queue is given up.
+    this.#schedule.cancel(index)
+    this.#endJob(state, { ok: false, failure })
+  }
+
+  #onHop(run: JobRun, toHostName: string): boolean {
+    const from = this.#hostOfRun.get(run) ?? 0
+    const to = this.#hostId(toHostName)
+    this.#hostOfRun.set(run, to)
+    return this.#schedule.move(run.progress.job.index, from, to, this.#parts.world.monotonicMs())
+  }
+
+  #onJobRunEnded(start: Start, run: JobRun, result: JobRunResult): void {
+    const { world } = this.#parts
+    const state = this.#jobs.get(start.index)
+    if (state === undefined) throw new Error('an attempt of no job')
+    const host = this.#hostOfRun.get(run) ?? start.host
+    this.#hostOfRun.delete(run)
+    this.#schedule.forget(start.index, host)
+    state.run = undefined
+    state.lastResult = result
+    state.warnings.push(...result.warnings)
+
+    const failure = result.end.ok ? undefined : result.end.failure
+    const hostInput = hostInputOf(result, start)
+    const verdict = hostInput === undefined ? undefined : this.#schedule.judge(host, hostInput, world.monotonicMs())
+    if (verdict?.change !== undefined) this.#announceHost(host, verdict.change, failure)
+    if (result.isAbandoned) this.#schedule.loseSlot(host)
+    else this.#schedule.release(host)
+
+    const isUncounted = verdict?.isUncounted ?? false
+    state.attempts.push(...result.attempts.map((record) => ({ ...record, counted: !isUncounted })))
+    const crash = countCrash(this.#streak, start.index, failure)
+    this.#streak = crash.streak
+
+    if (result.end.ok) this.#endJob(state, result.end)
+    else this.#afterFailure(state, result.end.failure, isUncounted, host)
+
+    if (failure?.kind === 'disk-full') {
+      this.#stop('disk-full', { kind: 'stopped', reason: describe(failure) })
+    } else if (crash.broken !== undefined) {
+      const reason = `five different jobs in a row crashed alike (${crash.broken})`
+      this.#stop('crash-loop', { kind: 'stopped', reason })
+    }
+    if (verdict?.change === 'down') this.#giveUpHost(host)
+  }
+
+  #afterFailure(state: JobState, failure: Failure, isUncounted: boolean, host: number): void {
+    const { settings, world } = this.#parts
+    const nowMs = world.monotonicMs()
+    state.lastFailure = failure
+    if (this.#stopping !== undefined) {
+      // What it failed of by itself is told, even when the stop was on its way.
+      return this.#endJob(state, { ok: false, failure })
+    }
+    if (isUncounted) {
+      state.waitMs = 0
+      return this.#planRetry(state, 0, describe(failure), host)
+    }
+    const decision = decideRetry(
+      failure,
+      {
+        mirror: state.mirror,
+        countedTries: state.countedTries,
+        resumed: (state.lastResult?.resumedFromBytes ?? 0) > 0,
+      },
+      {
+        tries: state.job.options.tries ?? settings.tries,
+        retryDelayMs: settings.retryDelayMs,
+        retryAfterMaxMs: settings.retryAfterMaxMs,
+      },
+      {
+        nowMs,
+        random: world.random(),
+        ...(state.deadlineAtMs === undefined ? {} : { deadlineAtMs: state.deadlineAtMs }),
+      },
+    )
+    if (decision.do === 'give-up') {
+      const { failure: last } = decision
+      const inWallTime: Failure =
+        last.kind === 'try-later' ? { ...last, atMs: Math.round(world.nowMs() + last.waitMs) } : last
+      return this.#endJob(state, { ok: false, failure: inWallTime })
+    }
+    state.mirror = decision.mirror
+    state.countedTries = decision.countedTries
+    state.startOver = decision.startOver
+    state.waitMs = decision.waitMs
+    const url = new URL(state.job.urls[state.mirror] ?? state.job.urls[0])
+    this.#planRetry(state, decision.waitMs, describe(failure), this.#hostId(hostOf(url)))
+  }
+
+  #planRetry(state: JobState, waitMs: number, reason: string, host: number): void {
+    const { world } = this.#parts
+    const { index, line } = state.job
+    this.#emit({
+      type: 'retry-planned',
+      at: world.nowMs(),
+      index,
+      line,
+      wait_ms: waitMs,
+      reason,
+      start_over: state.startOver,
+    })
+    this.#schedule.delay(index, host, world.monotonicMs() + waitMs)
+  }
+
+  #stop(cause: StopCause, failure: KillCause): void {
+    if (this.#stopping !== undefined) return
+    this.#stopping = { cause, failure }
+    this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason: describe(failure) })
+    const { list } = this.#parts
+    const isNotStarted = new Uint8Array(list.size)
+    for (const index of this.#schedule.takeAll()) {
+      const state = this.#jobs.get(index)
+      if (state === undefined) isNotStarted[index] = 1
+      else this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
+    }
+    for (const { run } of this.#jobs.values()) run?.stop(failure)
+    for (const { count, lines } of lineRanges(list.size, list.lineOf, (index) => isNotStarted[index] === 1)) {
+      this.#emit({
+        type: 'jobs-ended',
+        at: this.#parts.world.nowMs(),
+        outcome: 'not-started',
+        failure: null,
+        reason: describe(failure),
+        count,
+        lines,
+      })
+    }
+  }
+
+  #announceHost(host: number, change: 'cap-lowered' | 'paused' | 'down', failure: Failure | undefined): void {
+    const { world, list } = this.#parts
+    const { pausedUntilMs, cap } = this.#schedule.healthOf(host)
+    this.#emit({
+      type: 'host-changed',
+      at: world.nowMs(),
+      host: this.#hostName(host, list),
+      change,
+      reason: failure === undefined ? '' : describe(failure),
+      until: change === 'paused' ? Math.round(world.nowMs() + pausedUntilMs - world.monotonicMs()) : null,
+      cap,
+    })
+  }
+
+  /** Fails all that waits for a host that is down; jobs with a mirror elsewhere go there. */
+  #giveUpHost(host: number): void {
+    const { list, world } = this.#parts
+    const failure: Failure = {
+      kind: 'host-down',
+      host: this.#hostName(host, list),
+      cause: this.#schedule.healthOf(host).downBecause ?? 'it cannot be reached',
+    }
+    const isLost = new Uint8Array(list.size)
+    const lose = (index: number) => {
+      const state = this.#jobs.get(index)
+      if (state === undefined) {
+        const job = list.read(index)
+        const other = job?.urls.findIndex((url) => this.#hostId(hostOf(new URL(url))) !== host) ?? -1
+        if (job === undefined || other < 0) isLost[index] = 1
+        else this.#schedule.delay(index, this.#hostId(hostOf(new URL(job.urls[other] ?? ''))), world.monotonicMs())
+      } else if (state.run === undefined) this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
+    }
+    for (const index of this.#schedule.takeDelayed(host)) lose(index)
+    for (let some = this.#schedule.drain(host, DRAIN_PER_TURN); some.length > 0; ) {
+      some.forEach(lose)
+      some = this.#schedule.drain(host, DRAIN_PER_TURN)
+    }
+    for (const { count, lines } of lineRanges(list.size, list.lineOf, (index) => isLost[index] === 1)) {
+      const at = world.nowMs()
+      this.#emit({ type: 'jobs-ended', at, outcome: 'failed', failure, reason: describe(failure), count, lines })
+    }
+  }
+
+  #endJob(state: JobState, end: JobRunResult['end']): void {
+    const { world } = this.#parts
+    const { job, lastResult } = state
+    clearTimeout(state.deadline)
+    this.#jobs.delete(job.index)
+    const facts = lastResult?.facts
+    const seconds = (ms: number | undefined) => (ms === undefined ? null : ms / 1000)
+    const bytes = state.attempts.reduce((sum, attempt) => sum + attempt.bytes, 0)
+    const transferMs = state.attempts.reduce((sum, { task, started, ended }) => sum + (task === 'fetch' ? ended - started : 0), 0)
+    const row: JobRow = {
+      id: job.id,
+      index: job.index,
+      line: job.line,
+      url: redactUrl(job.urls[state.mirror] ?? job.urls[0]),
+      url_effective: facts?.urlEffective ?? null,
+      out: job.target,
+      outcome: end.ok ? end.outcome : outcomeOf(end.failure),
+      reason: end.ok ? end.reason : describe(end.failure),
+      failure: end.ok ? null : end.failure,
+      http_code: facts?.status ?? null,
+      size_download: bytes,
+      size: end.ok ? end.sizeBytes : null,
+      resumed_from: state.attempts.find(({ task }) => task === 'fetch')?.resumed_from ?? 0,
+      proof: end.ok ? end.proof : null,
+      sha256: lastResult?.sha256 ?? null,
+      etag: facts?.etag ?? null,
+      content_type: facts?.contentType ?? null,
+      remote_ip: facts?.remoteAddress ?? null,
+      num_redirects: facts?.redirects ?? 0,
+      num_retries: Math.max(0, state.attempt - 1),
+      time_namelookup: seconds(facts?.nameLookupMs),
+      time_connect: seconds(facts?.connectMs),
+      time_starttransfer: seconds(facts?.startTransferMs),
+      time_total: (world.nowMs() - state.startedAtMs) / 1000,
+      speed_download: transferMs > 0 ? Math.round((bytes * 1000) / transferMs) : 0,
+      kept: end.ok ? 0 : (lastResult?.keptBytes ?? 0),
+      warnings: state.warnings,
+      attempts: state.attempts,
+    }
+    if (row.outcome === 'downloaded') this.#countOnDisk(job)
+    this.#emit({ type: 'job-ended', at: world.nowMs(), row })
+  }
+
+  /** Asks the disk, not the events, whether the file is there. */
+  #countOnDisk(job: Job): void {
+    const seen = inspectTarget(join(this.#parts.settings.dir, job.target))
+    if (seen.kind !== 'file') return
+    this.#counts.filesOnDisk++
+    this.#counts.bytesOnDisk += seen.sizeBytes
+  }
+
+  #endWithoutAttempt(index: number, outcome: Outcome, failure: Failure | null, reason: string): void {
+    const { world, list } = this.#parts
+    const line = list.lineOf(index)
+    this.#emit({
+      type: 'jobs-ended',
+      at: world.nowMs(),
+      outcome,
+      failure,
+      reason,
+      count: 1,
+      lines: [[line, line]],
+    })
+  }
+
+  #planWake(): void {
+    clearTimeout(this.#wake)
+    const atMs = this.#schedule.wakeAtMs()
+    if (atMs === undefined) return
+    const waitMs = Math.max(0, Math.ceil(atMs - this.#parts.world.monotonicMs()))
+    this.#wake = setTimeout(() => this.#inbox.push({ on: 'wake' }), Math.min(waitMs, 2 ** 31 - 1))
+  }
+
+  #hostId(name: string): number {
+    let id = this.#hostIds.get(name)
+    if (id === undefined) {
+      id = this.#hostIds.size
+      this.#hostIds.set(name, id)
+    }
+    return id
+  }
+
+  #hostName(id: number, list: JobList): string {
+    const listed = list.hosts[id]
+    if (listed !== undefined) return listed
+    for (const [name, known] of this.#hostIds) if (known === id) return name
+    throw new Error(`host ${id} was never named`)
+  }
+}
+
+function faultFor(settings: Settings, line: number, attempt: number): Fault | undefined {
+  return settings.inject.find((order) => order.line === line && (order.isEveryAttempt || attempt === 1))?.fault
+}
+
+/** What an attempt's end says about its host; undefined when nothing. */
+function hostInputOf(result: JobRunResult, start: Start): HostInput | undefined {
+  if (result.end.ok) return result.end.outcome === 'skipped' ? undefined : { on: 'success' }
+  const { failure } = result.end
+  if (isConnectFailure(failure)) {
+    return { on: 'connect-failure', cause: describe(failure), isProbe: start.isProbe }
+  }
+  if (failure.kind === 'http-status' && (failure.status === 429 || failure.status === 503)) {
+    const { retryAfterMs } = failure
+    return { on: 'refused', job: start.index, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  }
+  const of = classOf(failure)
+  return of === 'http' || of === 'auth' || of === 'tls' || of === 'protocol' || of === 'network'
+    ? { on: 'answered' }
+    : undefined
+}

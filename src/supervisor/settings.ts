@@ -1,0 +1,47 @@
+// What a run needs to know, validated and frozen. Made by the command line or the library's face.
+
+import type { Fault } from '../core/fault.ts'
+import type { Headers } from '../core/validator.ts'
+
+export interface Settings {
+  /** Absolute. */
+  readonly dir: string
+  readonly stateDir: string
+  readonly version: string
+  /** Children run under the permission model. */
+  readonly isStrict: boolean
+  readonly jobs: number
+  readonly maxPerHost: number
+  readonly tries: number
+  readonly retryDelayMs: number
+  readonly retryAfterMaxMs: number
+  readonly connectTimeoutMs: number
+  /** No body bytes for this long; headers get five times as long. */
+  readonly timeoutMs: number
+  readonly minBytesPerSecond: number
+  readonly speedWindowMs: number
+  readonly deadlineMs: number | undefined
+  readonly runDeadlineMs: number | undefined
+  readonly maxMemoryBytes: number
+  readonly maxFileSizeBytes: number | undefined
+  /** Undefined: the lesser of 1 GiB and 5 % of the disk. */
+  readonly minDiskFreeBytes: number | undefined
+  readonly maxRedirects: number
+  /** `-H`, sent to each job's own origin only. */
+  readonly headers: Headers
+  readonly userAgent: string
+  /** PEM. */
+  readonly ca: string | undefined
+  readonly existing: 'ask' | 'force' | 'skip'
+  readonly fsync: 'file' | 'run' | 'none'
+  readonly setMtime: boolean
+  readonly hangTimeoutMs: number
+  readonly killAfterMs: number
+  readonly beatMs: number
+  readonly inject: readonly { readonly fault: Fault; readonly line: number; readonly isEveryAttempt: boolean }[]
+}
+
+export const BOOT_MS = 15_000
+export const LINGER_MS = 3_000
+export const REAP_MS = 5_000
+export const MAX_MESSAGES_PER_SECOND = 2_000

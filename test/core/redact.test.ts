@@ -1,0 +1,109 @@
+// Decides whether secrets and invisible characters are kept from view.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { printable, quoted, redactUrl } from '../../src/core/redact.ts'
+
+describe('redactUrl', () => {
+  test.each([
+    ['https://user:pass@host/x', 'https://***@host/x'],
+    ['https://user@host/x', 'https://***@host/x'],
+    ['//user:pass@host/x', '//***@host/x'],
+    ['https:\\\\user:pass@host', 'https:\\\\***@host'],
+    ['https:/user:pass@host/x', 'https:/***@host/x'],
+    ['https:user:pass@host/x', '***@host/x'],
+    ['user:pass@host/x', '***@host/x'],
+    ['https://user:p@ss@host/x', 'https://***@host/x'],
+    ['https://user:my pass@host/x', 'https://***@host/x'],
+    ['https://user:a/b?c#d@host/x', 'https://***@host/x'],
+    ['GET http://a:b@h/ then http://c:d@i/', 'GET http://***@h/ then http://***@i/'],
+  ])('masks the userinfo of %s', (given, shown) => {
+    expect(redactUrl(given)).toBe(shown)
+  })
+
+  test.each([
+    ['https://h/?token=abc', 'https://h/?token=***'],
+    ['https://h/?a=1&X-Amz-Date=2&b=2', 'https://h/?a=1&X-Amz-Date=***&b=2'],
+    ['https://h/?MyAccessKeyId=a;b?c&d=e', 'https://h/?MyAccessKeyId=***&d=e'],
+    ['https://h/?a=1;sig=b', 'https://h/?a=1;sig=***'],
+    ['https://h/#access_token=b', 'https://h/#access_token=***'],
+    ['https://h/?%74oken=abc', 'https://h/?%74oken=***'],
+    ['https://h/;jsessionid=abc/x', 'https://h/;jsessionid=***'],
+    ['no url ?password=x', 'no url ?password=***'],
+  ])('masks the secret value of %s', (given, shown) => {
+    expect(redactUrl(given)).toBe(shown)
+  })
+
+  test.each([
+    'signature',
+    'secret',
+    'passwd',
+    'pwd',
+    'auth',
+    'credential',
+    'session',
+    'code',
+    'jwt',
+    'sas',
+    'hmac',
+    'policy',
+  ])('takes %s for a secret in any case and inside a longer key', (key) => {
+    expect(redactUrl(`https://h/?a=b&x_${key.toUpperCase()}_1=hush`)).not.toContain('hush')
+  })
+
+  test.each([
+    'https://h/@scope/pkg?a=b',
+    'https://[::1]:80/@x',
+    'https://h:8080/@x',
+    'https://h/?x-token',
+    'https://h/?=a',
+    '',
+  ])('leaves %j as it is', (text) => {
+    expect(redactUrl(text)).toBe(text)
+  })
+
+  test('a secret never shows, whatever surrounds it in the URL', () => {
+    const noise = fc.stringMatching(/^[a-z0-9 :;%.]*$/)
+    fc.assert(
+      fc.property(noise, noise, noise, (before, after, tail) => {
+        const url = `https://${before}:CANARY${after}@host/${tail}?api_key=${before}CANARY${after}&a=1`
+        expect(redactUrl(url)).not.toContain('CANARY')
+      }),
+    )
+  })
+
+  test('masking twice changes nothing more', () => {
+    const text = fc.string({
+      unit: fc.constantFrom('https://', 'a', ':', '@', '/', '?', '&', ';', '#', '=', 'token', ' '),
+    })
+    fc.assert(fc.property(text, (given) => void expect(redactUrl(redactUrl(given))).toBe(redactUrl(given))))
+  })
+
+  test('hostile texts take no time to speak of', () => {
+    const startedMs = performance.now()
+    for (const part of ['http://', 'https:/', 'https:a:', '/', '//a', '?token', ':@', '%', 'a:', '//a:b']) {
+      redactUrl(part.repeat(60_000 / part.length))
+      redactUrl(`${part.repeat(60_000 / part.length)}@`)
+    }
+    // Quadratic patterns took seconds here.
+    expect(performance.now() - startedMs).toBeLessThan(2000)
+  })
+})
+
+describe('printable', () => {
+  test('control, bidi, zero-width and separator characters are spelled out', () => {
+    expect(printable('a\u001b[31m\r\n\u202e\u200b\u2028\ud800')).toBe(
+      'a\\u{1B}[31m\\u{D}\\u{A}\\u{202E}\\u{200B}\\u{2028}\\u{D800}',
+    )
+  })
+
+  test('long texts are cut between code points', () => {
+    expect(printable('😀'.repeat(200), 10)).toBe(`${'😀'.repeat(9)}…`)
+    expect(printable('x'.repeat(100))).toBe('x'.repeat(100))
+    expect(Array.from(printable('\u0000'.repeat(1000)))).toHaveLength(100)
+  })
+
+  test('what is quoted is redacted before it is cut', () => {
+    expect(quoted(`https://u:${'p'.repeat(300)}@h/`)).toBe('"https://***@h/"')
+  })
+})

@@ -1,0 +1,124 @@
+import { Writable } from 'node:stream'
+import { describe, expect, test } from 'vitest'
+import type { RunEvent } from '../../src/core/event.ts'
+import { freshReport, step } from '../../src/core/report.ts'
+import type { PlainOptions } from '../../src/reporters/plain.ts'
+import { createPlainReporter, quietWriter } from '../../src/reporters/plain.ts'
+import { attempt, jobEnded, jobFailed, runEnded, runStarted, START } from '../events.ts'
+
+async function said(events: readonly RunEvent[], options: Omit<PlainOptions, 'stream' | 'report'>): Promise<string> {
+  let text = ''
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      text += String(chunk)
+      done()
+    },
+  })
+  const report = freshReport()
+  const reporter = createPlainReporter({ ...options, stream, report: () => report })
+  for (const event of events) {
+    step(report, event)
+    reporter.event(event)
+  }
+  await reporter.close?.()
+  return text
+}
+
+const started: RunEvent[] = [
+  runStarted(),
+  { type: 'job-started', at: START, index: 0, line: 1, id: 'a', url: 'https://x/1.bin', out: '1.bin' },
+  {
+    type: 'attempt-started',
+    at: START,
+    index: 0,
+    line: 1,
+    n: 2,
+    task: 'fetch',
+    pid: 4242,
+    url: 'https://x/1.bin',
+    resumed_from: 0,
+  },
+  { type: 'attempt-ended', at: START, index: 0, line: 1, attempt: attempt({ pid: 4242 }) },
+]
+const ends = runEnded({ listed: 1, spawned: 1, reaped: 1, filesOnDisk: 1, bytesOnDisk: 1000 })
+const good = [...started, jobEnded(), ends]
+const bad = [
+  ...started,
+  jobFailed(1, { kind: 'http-status', status: 404 }),
+  runEnded({ listed: 1, spawned: 1, reaped: 1 }),
+]
+
+describe('silent', () => {
+  test('says nothing on success', async () => {
+    expect(await said(good, { mode: 'silent' })).toBe('')
+  })
+  test('says the summary on failure', async () => {
+    expect(await said(bad, { mode: 'silent' })).toMatch(/^mpdl: 1 = 1 failed in [^]*\nline 1 https:\S+ HTTP 404 Not Found\n$/)
+  })
+  test('with -v says what starts', async () => {
+    expect(await said(good, { mode: 'silent', isVerbose: true })).toBe('line 1 pid 4242 1.bin (attempt 2)\n')
+  })
+})
+
+describe('journal', () => {
+  test('is one line in any case, and none for a quiet success', async () => {
+    expect(await said(good, { mode: 'journal' })).toMatch(/^mpdl: 1 = 1 downloaded [^\n]*\n$/)
+    expect(await said(bad, { mode: 'journal', isQuiet: true })).toMatch(/^mpdl: 1 = 1 failed [^\n]*\n$/)
+    expect(await said(good, { mode: 'journal', isQuiet: true })).toBe('')
+  })
+})
+
+describe('lines', () => {
+  const more: RunEvent[] = [
+    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 2000, reason: 'HTTP 503', start_over: false },
+    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 10, reason: 'HTTP 503', start_over: false },
+    { type: 'warning', at: START, message: 'careful' },
+    { type: 'stopping', at: START, cause: 'halt', reason: 'enough' },
+    { type: 'jobs-ended', at: START, outcome: 'not-started', failure: null, reason: 'halt', count: 2, lines: [[3, 4]] },
+  ]
+  test('tell every end', async () => {
+    const text = await said([...started, jobEnded(), ...more, jobFailed(9, { kind: 'list-changed' })], { mode: 'lines' })
+    expect(text.split('\n').slice(0, 6)).toEqual([
+      '[1/100] line 1 downloaded 1.bin, 1000 B, 1.5s, length',
+      'line 2 tries again in 2s: HTTP 503',
+      'warning: careful',
+      'stopping: enough',
+      '[3/100] lines 3-4 not-started: halt (2 jobs)',
+      expect.stringMatching(/^\[4\/100\] line 9 \S+ failed: the list was edited/),
+    ])
+    expect(text).toContain('NOT FINISHED')
+  })
+  test('with -q tell only what went wrong', async () => {
+    expect(await said(good, { mode: 'lines', isQuiet: true, isVerbose: true })).toBe('')
+    expect(await said(bad, { mode: 'lines', isQuiet: true })).toContain('404')
+  })
+  test('know no name of an attempt whose job was not announced, so show its URL', async () => {
+    const alone = started.slice(2)
+    expect(await said(alone, { mode: 'journal', isVerbose: true })).toContain('line 1 pid 4242 https://x/1.bin (attempt 2)')
+  })
+})
+
+test('a stream that breaks ends the output and nothing else', () => {
+  let writes = 0
+  const asynchronous = new Writable({
+    write(_chunk, _encoding, done) {
+      writes++
+      done(new Error('EPIPE'))
+    },
+  })
+  const write = quietWriter(asynchronous)
+  write('a')
+  asynchronous.emit('error', new Error('EPIPE'))
+  write('b')
+  expect(writes).toBe(1)
+
+  const synchronous = new Writable()
+  synchronous.write = () => {
+    writes++
+    throw new Error('EPIPE')
+  }
+  const writeAgain = quietWriter(synchronous)
+  writeAgain('a')
+  writeAgain('b')
+  expect(writes).toBe(2)
+})
