@@ -59,6 +59,7 @@ export function freshHost(rules: HostRules): HostHealth {
 
 /** How many transfers the host may have now. */
 export function capOf(health: HostHealth): number {
+  if (health.downBecause !== undefined) return 0
   return health.isProbing ? 1 : health.cap
 }
 

@@ -59,3 +59,8 @@ export function printable(text: string, limit = 100): string {
 export function quoted(text: string): string {
   return `"${printable(redactUrl(text))}"`
 }
+
+/** {@link redactUrl} for every http(s) URL in a longer text, such as a crashed child's last words. */
+export function redactText(text: string): string {
+  return text.replace(/https?:\/\/[^\s"'<>]+/gi, redactUrl)
+}

@@ -154,7 +154,8 @@ export class Schedule {
     this.#stateOf(from).active--
     this.#enter(from)
     const state = this.#stateOf(to)
-    if (this.#hasRoom(state, nowMs)) {
+    // A host that was given up never has room again; the child finds out by itself.
+    if (this.#hasRoom(state, nowMs) || state.health.downBecause !== undefined) {
       state.active++
       return true
     }
@@ -176,7 +177,8 @@ export class Schedule {
   grants(nowMs: number): number[] {
     const granted: number[] = []
     for (const state of this.#states.values()) {
-      while (state.held.length > 0 && this.#hasRoom(state, nowMs)) {
+      const isDown = state.health.downBecause !== undefined
+      while (state.held.length > 0 && (isDown || this.#hasRoom(state, nowMs))) {
         granted.push(state.held.shift() as number)
         state.active++
       }

@@ -16,9 +16,9 @@ export interface SummaryOptions {
 const MAX_ROWS = 20
 /** Headers above rows; later groups show one row that says how many are like it. Keeps a bad night at 30 lines. */
 const MAX_HEADERS = 3
-const MAX_HOSTS = 3
+const MAX_HOSTS = 2
 const MAX_RANGES = 8
-const MAX_WARNINGS = 3
+const MAX_WARNINGS = 2
 const MAX_PLAIN_WIDTH = 78
 
 /** A number as people read it: 4980 → `4,980`. */
@@ -115,7 +115,8 @@ export function storyLine(report: Report): string {
 /** The summary of a run; only its first line when all went well and nothing needs saying. */
 export function summaryLines(report: Report, { width = MAX_PLAIN_WIDTH }: SummaryOptions = {}): string[] {
   const say = (text: string) => wrapWords(text.split(' '), width, '  ')
-  const lines = say(storyLine(report))
+  // Never wrapped: whoever looks at one line only has it all.
+  const lines = [storyLine(report)]
   if (report.counts === null)
     lines.push(...say(`NOT FINISHED: the log of this run has no end. ${progressText(report)}`))
   else for (const text of sumsUp(report, report.counts)) lines.push(...say(`THE SUMS DO NOT ADD UP: ${text}`))

@@ -106,13 +106,13 @@ function activeLine({ progress, bytesPerSecond }: ActiveLine, width: number, sty
   const size = `${formatBytes(bytes)}${sizeBytes === null ? '' : `/${formatBytes(sizeBytes)}`}`.padStart(21)
   const speed = (word === '' ? `${formatBytes(bytesPerSecond)}/s` : word).padStart(12)
   const leftMs = sizeBytes === null || bytesPerSecond < 1 ? null : ((sizeBytes - bytes) / bytesPerSecond) * 1000
-  const eta = (
-    word !== '' || leftMs === null ? '' : `ETA ${formatDuration(Math.max(0, Math.ceil(leftMs / 1000) * 1000))}`
-  ).padEnd(10)
-  const again = attempt > 1 ? ` #${attempt}` : ''
+  const left = word !== '' || leftMs === null ? '' : formatDuration(Math.max(0, Math.ceil(leftMs / 1000) * 1000))
+  const again = (attempt > 1 ? ` #${attempt}` : '').padEnd(4)
   let right: string
-  if (width >= 90) right = `${barOf(share, 18, style.isUtf8)} ${percent} ${size} ${speed} ${eta}${again}`
-  else if (width >= 72) right = `${barOf(share, 10, style.isUtf8)} ${size} ${speed} ${eta.trimEnd()}${again}`
+  if (width >= 90) {
+    const eta = (left === '' ? '' : `ETA ${left}`).padEnd(10)
+    right = `${barOf(share, 18, style.isUtf8)} ${percent} ${size} ${speed} ${eta}${again}`
+  } else if (width >= 72) right = `${barOf(share, 8, style.isUtf8)}${size} ${speed} ${left.padStart(6)}${again}`
   else if (width >= 54) right = `${size} ${speed}${again}`
   else if (width >= 32) right = `${percent} ${speed}${again}`
   else right = percent.trim() === '' ? word : percent

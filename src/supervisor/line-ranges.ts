@@ -1,31 +1,31 @@
-// Gathers many rows of one fate into ranges of lines, and hands them out in events of bounded size.
+// Gathers many rows of one fate into ranges of lines, and hands them out in batches of bounded size.
 
 import type { LineRange } from '../core/event.ts'
 
-const RANGES_PER_EVENT = 1000
+const RANGES_PER_BATCH = 1000
 
-/**
- * `isMember(index)` in list order → ranges of neighbouring members, as lines `[first, last]`, at most 1,000 a batch.
- */
+/** Ascending indexes of rows → ranges of neighbouring ones, as lines `[first, last]`, at most 1,000 a batch. */
 export function* lineRanges(
-  size: number,
+  indexes: Iterable<number>,
   lineOf: (index: number) => number,
-  isMember: (index: number) => boolean,
 ): Generator<{ count: number; lines: LineRange[] }> {
-  let batch: { count: number; lines: LineRange[] } = { count: 0, lines: [] }
-  for (let index = 0; index < size; ) {
-    if (!isMember(index)) {
-      index++
-      continue
+  let lines: LineRange[] = []
+  let count = 0
+  let open: { first: number; last: number } | undefined
+  for (const index of indexes) {
+    if (open !== undefined && index === open.last + 1) open.last = index
+    else {
+      if (open !== undefined) lines.push([lineOf(open.first), lineOf(open.last)])
+      open = { first: index, last: index }
+      if (lines.length >= RANGES_PER_BATCH) {
+        yield { count, lines }
+        lines = []
+        count = 0
+      }
     }
-    const first = index
-    while (index < size && isMember(index)) index++
-    batch.lines.push([lineOf(first), lineOf(index - 1)])
-    batch.count += index - first
-    if (batch.lines.length >= RANGES_PER_EVENT) {
-      yield batch
-      batch = { count: 0, lines: [] }
-    }
+    count++
   }
-  if (batch.count > 0) yield batch
+  if (open === undefined) return
+  lines.push([lineOf(open.first), lineOf(open.last)])
+  yield { count, lines }
 }

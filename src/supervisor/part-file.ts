@@ -22,7 +22,7 @@ import { promisify } from 'node:util'
 import { execa } from 'execa'
 import type { Failure } from '../core/failure.ts'
 import type { Range } from '../core/segment.ts'
-import { addRange, contiguousBytes } from '../core/segment.ts'
+import { addRange, contiguousBytes, tiles } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import { readControl, survivingRanges, writeControl } from './control-file.ts'
@@ -230,14 +230,13 @@ export class PartFile {
     return fstatSync(this.descriptor).size
   }
 
-  /** A version begins: everything of another one is dropped before the first new byte. */
+  /** A response's bytes begin at `fromBytes`: what is beyond them is dropped before the first new one. */
   begin(validator: Validator, sizeBytes: number | undefined, fromBytes: number): Failure | undefined {
     try {
-      if (fromBytes === 0) {
-        ftruncateSync(this.descriptor, 0)
-        this.#completed = []
-        this.#synced = []
-      }
+      // Also when bytes are kept: what lies beyond them was never recorded and may be anything.
+      ftruncateSync(this.descriptor, fromBytes)
+      this.#completed = addRange([], [0, fromBytes])
+      this.#synced = contiguousBytes(this.#synced) > fromBytes ? this.#completed : fromBytes === 0 ? [] : this.#synced
       this.#validator = validator
       this.#sizeBytes = sizeBytes
       this.#write()
@@ -290,7 +289,9 @@ export class PartFile {
     const failed = (failure: Failure): Done => ({ ok: false, failure })
     try {
       const actualBytes = this.lengthOnDisk()
-      if (actualBytes < sizeBytes) return failed({ kind: 'length', expectedBytes: sizeBytes, actualBytes })
+      if (actualBytes < sizeBytes || !tiles(this.#completed, sizeBytes)) {
+        return failed({ kind: 'length', expectedBytes: sizeBytes, actualBytes: this.completedBytes })
+      }
       if (actualBytes > sizeBytes) ftruncateSync(this.descriptor, sizeBytes)
       const target = inspectTarget(this.finalPath)
       if (target.kind === 'refused') return failed(target.failure)

@@ -61,6 +61,7 @@ type Happening =
   | { readonly on: 'tick' }
   | { readonly on: 'interrupt'; readonly signal: string }
   | { readonly on: 'run-deadline' }
+  | { readonly on: 'host-down'; readonly host: number }
   | { readonly on: 'bug'; readonly error: unknown }
 
 /** Everything known of a job that has begun and not ended. */
@@ -260,7 +261,7 @@ class Run implements RunControls {
         const failure: Failure = { kind: 'list-changed' }
         return this.#endWithoutAttempt(start.index, 'failed', failure, describe(failure))
       }
-      state = this.#newState(job)
+      state = this.#newState(job, start.host)
       this.#jobs.set(start.index, state)
       this.#emit({
         type: 'job-started',
@@ -290,7 +291,7 @@ class Run implements RunControls {
   /** Where each running attempt counts now: a redirect moves it. */
   readonly #hostOfRun = new Map<JobRun, number>()
 
-  #newState(job: Job): JobState {
+  #newState(job: Job, host: number): JobState {
     const { settings, world } = this.#parts
     const deadlineMs = job.options.deadlineMs ?? settings.deadlineMs
     return {
@@ -303,7 +304,8 @@ class Run implements RunControls {
       deadlineAtMs: deadlineMs === undefined ? undefined : world.monotonicMs() + deadlineMs,
       attempts: [],
       warnings: [],
-      mirror: 0,
+      // Not the first where that one's host was given up before the job began.
+      mirror: Math.max(0, job.urls.findIndex((url) => this.#hostId(hostOf(new URL(url))) === host)),
       countedTries: job.urls.map(() => 0),
       attempt: 0,
       waitMs: 0,
@@ -329,6 +331,8 @@ class Run implements RunControls {
         const afterMs = this.#parts.settings.runDeadlineMs ?? 0
         return this.#stop('run-deadline', { kind: 'run-deadline', afterMs })
       }
+      case 'host-down':
+        return this.#giveUpHost(happening.host)
       case 'interrupt':
         return this.#onInterrupt(happening.signal)
       case 'bug':
@@ -439,8 +443,10 @@ class Run implements RunControls {
     state.countedTries = decision.countedTries
     state.startOver = decision.startOver
     state.waitMs = decision.waitMs
-    const url = new URL(state.job.urls[state.mirror] ?? state.job.urls[0])
-    this.#planRetry(state, decision.waitMs, describe(failure), this.#hostId(hostOf(url)))
+    const next = this.#hostId(hostOf(new URL(state.job.urls[state.mirror] ?? state.job.urls[0])))
+    // Nothing starts at a host that was given up, so nothing may wait for it.
+    if (this.#isDown(next)) return this.#endJob(state, { ok: false, failure })
+    this.#planRetry(state, decision.waitMs, describe(failure), next)
   }
 
   #planRetry(state: JobState, waitMs: number, reason: string, host: number): void {
@@ -462,24 +468,21 @@ class Run implements RunControls {
     if (this.#stopping !== undefined) return
     this.#stopping = { cause, failure }
     this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason: describe(failure) })
-    const { list } = this.#parts
-    const isNotStarted = new Uint8Array(list.size)
+    for (const { run } of this.#jobs.values()) run?.stop(failure)
+    // A byte a row, because the rest of a million lines may be concerned.
+    const isNotStarted = new Uint8Array(this.#parts.list.size)
     for (const index of this.#schedule.takeAll()) {
       const state = this.#jobs.get(index)
       if (state === undefined) isNotStarted[index] = 1
       else this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
     }
-    for (const { run } of this.#jobs.values()) run?.stop(failure)
-    for (const { count, lines } of lineRanges(list.size, list.lineOf, (index) => isNotStarted[index] === 1)) {
-      this.#emit({
-        type: 'jobs-ended',
-        at: this.#parts.world.nowMs(),
-        outcome: 'not-started',
-        failure: null,
-        reason: describe(failure),
-        count,
-        lines,
-      })
+    this.#endMany(marked(isNotStarted), 'not-started', null, describe(failure))
+  }
+
+  #endMany(indexes: Iterable<number>, outcome: Outcome, failure: Failure | null, reason: string): void {
+    const { list, world } = this.#parts
+    for (const { count, lines } of lineRanges(indexes, (index) => list.lineOf(index))) {
+      this.#emit({ type: 'jobs-ended', at: world.nowMs(), outcome, failure, reason, count, lines })
     }
   }
 
@@ -497,33 +500,32 @@ class Run implements RunControls {
     })
   }
 
-  /** Fails all that waits for a host that is down; jobs with a mirror elsewhere go there. */
+  /** Fails what waits for a host that is down, some at a time; jobs with a mirror elsewhere go there. */
   #giveUpHost(host: number): void {
-    const { list, world } = this.#parts
-    const failure: Failure = {
-      kind: 'host-down',
-      host: this.#hostName(host, list),
-      cause: this.#schedule.healthOf(host).downBecause ?? 'it cannot be reached',
-    }
-    const isLost = new Uint8Array(list.size)
-    const lose = (index: number) => {
+    const { list } = this.#parts
+    const cause = this.#schedule.healthOf(host).downBecause ?? 'it cannot be reached'
+    const failure: Failure = { kind: 'host-down', host: this.#hostName(host, list), cause }
+    const fresh = this.#schedule.drain(host, DRAIN_PER_TURN)
+    const lost: number[] = []
+    for (const index of [...this.#schedule.takeDelayed(host), ...fresh]) {
       const state = this.#jobs.get(index)
-      if (state === undefined) {
-        const job = list.read(index)
-        const other = job?.urls.findIndex((url) => this.#hostId(hostOf(new URL(url))) !== host) ?? -1
-        if (job === undefined || other < 0) isLost[index] = 1
-        else this.#schedule.delay(index, this.#hostId(hostOf(new URL(job.urls[other] ?? ''))), world.monotonicMs())
-      } else if (state.run === undefined) this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
+      if (state !== undefined) this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
+      else if (!this.#goToMirror(index)) lost.push(index)
     }
-    for (const index of this.#schedule.takeDelayed(host)) lose(index)
-    for (let some = this.#schedule.drain(host, DRAIN_PER_TURN); some.length > 0; ) {
-      some.forEach(lose)
-      some = this.#schedule.drain(host, DRAIN_PER_TURN)
-    }
-    for (const { count, lines } of lineRanges(list.size, list.lineOf, (index) => isLost[index] === 1)) {
-      const at = world.nowMs()
-      this.#emit({ type: 'jobs-ended', at, outcome: 'failed', failure, reason: describe(failure), count, lines })
-    }
+    this.#endMany(lost.sort((a, b) => a - b), 'failed', failure, describe(failure))
+    if (fresh.length > 0) setImmediate(() => this.#inbox.push({ on: 'host-down', host }))
+  }
+
+  #goToMirror(index: number): boolean {
+    const urls = this.#parts.list.read(index)?.urls ?? []
+    const host = urls.map((url) => this.#hostId(hostOf(new URL(url)))).find((id) => !this.#isDown(id))
+    if (host === undefined) return false
+    this.#schedule.delay(index, host, this.#parts.world.monotonicMs())
+    return true
+  }
+
+  #isDown(host: number): boolean {
+    return this.#schedule.healthOf(host).downBecause !== undefined
   }
 
   #endJob(state: JobState, end: JobRunResult['end']): void {
@@ -578,17 +580,7 @@ class Run implements RunControls {
   }
 
   #endWithoutAttempt(index: number, outcome: Outcome, failure: Failure | null, reason: string): void {
-    const { world, list } = this.#parts
-    const line = list.lineOf(index)
-    this.#emit({
-      type: 'jobs-ended',
-      at: world.nowMs(),
-      outcome,
-      failure,
-      reason,
-      count: 1,
-      lines: [[line, line]],
-    })
+    this.#endMany([index], outcome, failure, reason)
   }
 
   #planWake(): void {
@@ -614,6 +606,11 @@ class Run implements RunControls {
     for (const [name, known] of this.#hostIds) if (known === id) return name
     throw new Error(`host ${id} was never named`)
   }
+}
+
+/** The positions of the marks, ascending. */
+function* marked(marks: Uint8Array): Generator<number> {
+  for (let index = marks.indexOf(1); index >= 0; index = marks.indexOf(1, index + 1)) yield index
 }
 
 function faultFor(settings: Settings, line: number, attempt: number): Fault | undefined {

@@ -61,7 +61,13 @@ describe('sums', () => {
     expect(report.totals).toMatchObject({ downloaded: 2, unchanged: 1, killed: 1, failed: 7, 'not-started': 4 })
     expect(endedJobs(report)).toBe(15)
     expect(report).toMatchObject({ movedBytes: 1200, fileBytes: 1000, keptBytes: 400, lostBytes: 100, unverified: 1 })
-    expect(report.notStarted).toEqual({ ranges: [[4, 6], [20, 20]], dropped: 0 })
+    expect(report.notStarted).toEqual({
+      ranges: [
+        [4, 6],
+        [20, 20],
+      ],
+      dropped: 0,
+    })
   })
 
   test('children are counted when they have a pid, and an abandoned one is not reaped', () => {
@@ -110,9 +116,7 @@ describe('sums', () => {
 
   test('outside process mode one child may serve many attempts', () => {
     const report = reportOf([runStarted({ mode: 'pool' }), attemptStarted(7), attemptStarted(7)])
-    expect(sumsUp(report, counts({ spawned: 1, reaped: 1 }))).toEqual([
-      '2 attempts began in the log, 0 of them ended',
-    ])
+    expect(sumsUp(report, counts({ spawned: 1, reaped: 1 }))).toEqual(['2 attempts began in the log, 0 of them ended'])
   })
 
   test('elapsed time is known while the run lives and after its supervisor was killed', () => {
@@ -225,7 +229,10 @@ describe('bounds', () => {
     const report = freshReport()
     const jobs = 100_000
     for (let i = 0; i < jobs; i++) {
-      step(report, jobFailed(i + 1, { kind: 'http-status', status: 404 }, { url: `https://host${i % 1000}.example/${i}` }))
+      step(
+        report,
+        jobFailed(i + 1, { kind: 'http-status', status: 404 }, { url: `https://host${i % 1000}.example/${i}` }),
+      )
     }
     const groups = [...report.groups.values()]
     expect(groups.length).toBe(LIMITS.groups + 1)
@@ -237,7 +244,10 @@ describe('bounds', () => {
   test('few causes keep twenty jobs each, and texts are cut', () => {
     const report = freshReport()
     for (let line = 1; line <= 50; line++) {
-      step(report, jobFailed(line, { kind: 'list-changed' }, { url: `https://x/${'y'.repeat(9000)}`, reason: 'z'.repeat(9000) }))
+      step(
+        report,
+        jobFailed(line, { kind: 'list-changed' }, { url: `https://x/${'y'.repeat(9000)}`, reason: 'z'.repeat(9000) }),
+      )
     }
     const [group] = [...report.groups.values()]
     expect(group?.samples.length).toBe(LIMITS.samples)
@@ -277,7 +287,9 @@ describe('bounds', () => {
 
 describe('line sets', () => {
   test('hold exactly the lines that were added, sorted and merged', () => {
-    const range = fc.tuple(fc.integer({ min: 1, max: 120 }), fc.nat(12)).map(([first, more]): LineRange => [first, first + more])
+    const range = fc
+      .tuple(fc.integer({ min: 1, max: 120 }), fc.nat(12))
+      .map(([first, more]): LineRange => [first, first + more])
     fc.assert(
       fc.property(fc.array(range, { maxLength: 40 }), (added) => {
         const set = { ranges: [], dropped: 0 } satisfies { ranges: LineRange[]; dropped: number }

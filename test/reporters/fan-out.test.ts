@@ -24,7 +24,13 @@ test('a reporter that throws is switched off with one warning, and the others he
       heard.push('close')
     },
   }
-  const all = fanOut([{ name: 'tty', reporter: broken }, { name: 'plain', reporter: healthy }], (text) => warnings.push(text))
+  const all = fanOut(
+    [
+      { name: 'tty', reporter: broken },
+      { name: 'plain', reporter: healthy },
+    ],
+    (text) => warnings.push(text),
+  )
   all.event(jobEnded())
   all.event(jobEnded())
   all.progress?.(status)
@@ -37,7 +43,13 @@ test('a close that rejects is a warning, and optional methods may be missing', a
   const warnings: string[] = []
   const rejecting: Reporter = { event: () => undefined, close: () => Promise.reject('full') }
   const minimal: Reporter = { event: () => undefined }
-  const all = fanOut([{ name: 'a', reporter: rejecting }, { name: 'b', reporter: minimal }], (text) => warnings.push(text))
+  const all = fanOut(
+    [
+      { name: 'a', reporter: rejecting },
+      { name: 'b', reporter: minimal },
+    ],
+    (text) => warnings.push(text),
+  )
   all.progress?.(status)
   await all.close?.()
   expect(warnings).toEqual(['output "a" failed and was switched off: full'])

@@ -53,7 +53,9 @@ describe('silent', () => {
     expect(await said(good, { mode: 'silent' })).toBe('')
   })
   test('says the summary on failure', async () => {
-    expect(await said(bad, { mode: 'silent' })).toMatch(/^mpdl: 1 = 1 failed in [^]*\nline 1 https:\S+ HTTP 404 Not Found\n$/)
+    expect(await said(bad, { mode: 'silent' })).toMatch(
+      /^mpdl: 1 = 1 failed in .*\nline 1 https:\S+ HTTP 404 Not Found\n$/,
+    )
   })
   test('with -v says what starts', async () => {
     expect(await said(good, { mode: 'silent', isVerbose: true })).toBe('line 1 pid 4242 1.bin (attempt 2)\n')
@@ -77,7 +79,9 @@ describe('lines', () => {
     { type: 'jobs-ended', at: START, outcome: 'not-started', failure: null, reason: 'halt', count: 2, lines: [[3, 4]] },
   ]
   test('tell every end', async () => {
-    const text = await said([...started, jobEnded(), ...more, jobFailed(9, { kind: 'list-changed' })], { mode: 'lines' })
+    const text = await said([...started, jobEnded(), ...more, jobFailed(9, { kind: 'list-changed' })], {
+      mode: 'lines',
+    })
     expect(text.split('\n').slice(0, 6)).toEqual([
       '[1/100] line 1 downloaded 1.bin, 1000 B, 1.5s, length',
       'line 2 tries again in 2s: HTTP 503',
@@ -94,7 +98,9 @@ describe('lines', () => {
   })
   test('know no name of an attempt whose job was not announced, so show its URL', async () => {
     const alone = started.slice(2)
-    expect(await said(alone, { mode: 'journal', isVerbose: true })).toContain('line 1 pid 4242 https://x/1.bin (attempt 2)')
+    expect(await said(alone, { mode: 'journal', isVerbose: true })).toContain(
+      'line 1 pid 4242 https://x/1.bin (attempt 2)',
+    )
   })
 })
 
