@@ -24,16 +24,16 @@ export function logDirFor(told: string | undefined, listKey: string): string {
   return join(stateDir(), 'logs', id)
 }
 
-/** Where past runs are looked for when no list is named: as for a run, but all lists together. */
+/** Where past runs are looked for when no list is named: all places a run may have chosen. */
 export function logDirsToSearch(told: string | undefined): string[] {
   if (told !== undefined && told !== '') return [resolve(told)]
-  return isDirectory('logs') ? [resolve('logs')] : [join(stateDir(), 'logs')]
+  return [...(isDirectory('logs') ? [resolve('logs')] : []), join(stateDir(), 'logs')]
 }
 
-/** Makes the directory; a sentence when that is impossible. */
-export function ensureDir(path: string): string | undefined {
+/** Makes the directory; a sentence when that is impossible. `mode`: 0700 for what is mpdl's own. */
+export function ensureDir(path: string, mode: number): string | undefined {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    mkdirSync(path, { recursive: true, mode })
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)

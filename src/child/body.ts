@@ -14,10 +14,10 @@ export type BodyResult = { readonly ok: true; readonly bytes: number } | { reado
 export async function receiveBody(
   response: OpenResponse,
   descriptor: number,
-  want: { offsetBytes: number; lengthBytes: number | null },
+  want: { offsetBytes: number; lengthBytes: number | null; maxBytes?: number },
   onPosition: (bytes: number) => void,
 ): Promise<BodyResult> {
-  const { lengthBytes } = want
+  const { lengthBytes, maxBytes = Number.POSITIVE_INFINITY } = want
   let received = 0
   const truncated = (code: string | undefined): BodyResult => ({
     ok: false,
@@ -29,30 +29,30 @@ export async function receiveBody(
     },
   })
   const isWhole = () => lengthBytes !== null && received >= lengthBytes
+  let failure: ChildFailure | undefined
 
-  try {
-    if (response.body !== null && !isWhole()) {
-      for await (const chunk of response.body) {
-        const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+  const error = isWhole()
+    ? undefined
+    : await response.receive((bytes) => {
+        // Bytes behind the last one wanted may come in the same turn.
+        if (failure !== undefined || isWhole()) return false
+        if (lengthBytes === null && want.offsetBytes + received + bytes.length > maxBytes) {
+          failure = { kind: 'too-large', limitBytes: maxBytes }
+          return false
+        }
         const wanted = lengthBytes === null ? bytes : bytes.subarray(0, lengthBytes - received)
-        const failure = writeAll(descriptor, wanted, want.offsetBytes + received)
-        if (failure !== undefined) return { ok: false, failure }
+        failure = writeAll(descriptor, wanted, want.offsetBytes + received)
+        if (failure !== undefined) return false
         received += wanted.length
         onPosition(want.offsetBytes + received)
-        if (isWhole()) break
-      }
-    }
-  } catch (error) {
-    if (isWhole()) return { ok: true, bytes: received }
-    const failure = childFailureOf(error, undefined)
-    return failure.kind === 'protocol' ? { ok: false, failure } : truncated('code' in failure ? failure.code : undefined)
-  } finally {
-    response.discard()
-  }
-  if (isWhole()) return { ok: true, bytes: received }
-  if (lengthBytes !== null) return truncated(undefined)
-  const socketError = response.socketError()
-  return socketError === undefined ? { ok: true, bytes: received } : truncated(socketError.code)
+        return !isWhole()
+      })
+  response.discard()
+  if (failure !== undefined) return { ok: false, failure }
+  if (isWhole() || (lengthBytes === null && error === undefined)) return { ok: true, bytes: received }
+  if (error === undefined) return truncated(undefined)
+  const cause = childFailureOf(error, undefined)
+  return cause.kind === 'protocol' ? { ok: false, failure: cause } : truncated('code' in cause ? cause.code : undefined)
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array, position: number): ChildFailure | undefined {

@@ -1,7 +1,8 @@
 // One request, one response head, by node-fetch. Follows nothing, decodes nothing, waits for ever: redirects,
 // codings and deadlines are the supervisor's.
 
-import type { Agent, AgentOptions } from 'node:http'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Agent, AgentOptions, IncomingMessage } from 'node:http'
 import http from 'node:http'
 import type { Socket } from 'node:net'
 import fetch from 'node-fetch'
@@ -11,11 +12,16 @@ type HeadMessage = Omit<Extract<ChildMessage, { type: 'head' }>, 'type'>
 
 export interface OpenResponse {
   readonly head: HeadMessage
-  readonly body: NodeJS.ReadableStream | null
-  /** The error the connection itself saw; node-fetch does not pass it on for bodies that end by closing. */
-  socketError(): NodeJS.ErrnoException | undefined
+  /**
+   * Hands over the body's bytes as they come, until the sink answers false. Resolves with the error that ended the
+   * body, undefined when it ended as its framing says. Every byte that arrived before an error is handed over.
+   */
+  receive(sink: Sink): Promise<Error | undefined>
   discard(): void
 }
+
+/** True: more is welcome. */
+export type Sink = (bytes: Uint8Array) => boolean
 
 /** Set on an error when the connection ended before the first byte of an answer, and cleanly. */
 export class EmptyReply extends Error {}
@@ -34,8 +40,9 @@ export async function openResponse(
   const timings: { nameLookupMs?: number; connectMs?: number; startTransferMs?: number } = {}
   const since = () => Math.round((performance.now() - startedAt) * 1000) / 1000
   let socket: Socket | undefined
-  let socketError: NodeJS.ErrnoException | undefined
+  let hasFailed = false
   let hasEnded = false
+  let body: Body | undefined
 
   const observe = (opened: Socket): void => {
     socket = opened
@@ -46,8 +53,8 @@ export async function openResponse(
       timings.connectMs = since()
       onPhase('waiting')
     })
-    opened.on('error', (error) => {
-      socketError ??= error
+    opened.on('error', () => {
+      hasFailed = true
     })
     opened.once('end', () => {
       hasEnded = true
@@ -56,6 +63,15 @@ export async function openResponse(
 
   onPhase('connecting')
   const agent = observedAgent(isTls, ca, observe)
+  const onRequest = (message: unknown) => {
+    const started = requestOf(message)
+    if (started === undefined || !('agent' in started) || started.agent !== agent) return
+    started.prependOnceListener('response', (response) => {
+      body = interceptBody(response)
+    })
+    started.on('error', (error) => body?.end(error))
+  }
+  subscribe(REQUEST_STARTS, onRequest)
   try {
     const response = await fetch(request.url, {
       headers: request.headers.map(([name, value]) => [name, value]),
@@ -64,6 +80,10 @@ export async function openResponse(
       agent,
     })
     timings.startTransferMs = since()
+    // Nothing is read from it, so nobody else would catch what ends it.
+    response.body?.on('error', () => {})
+    if (body === undefined) throw new Error('a response without a body to intercept')
+    const { receive } = body
     return {
       head: {
         status: response.status,
@@ -71,17 +91,76 @@ export async function openResponse(
         remoteAddress: socket?.remoteAddress ?? null,
         timings,
       },
-      body: response.body,
-      socketError: () => socketError,
+      async receive(sink) {
+        const ended = receive(sink)
+        socket?.resume()
+        return await ended
+      },
       discard() {
-        response.body?.on('error', () => {})
         socket?.destroy()
       },
     }
   } catch (error) {
     socket?.destroy()
-    if (hasEnded && socketError === undefined && isHangUp(error)) throw new EmptyReply()
+    if (hasEnded && !hasFailed && isHangUp(error)) throw new EmptyReply()
     throw error
+  } finally {
+    unsubscribe(REQUEST_STARTS, onRequest)
+  }
+}
+
+const REQUEST_STARTS = 'http.client.request.start'
+/** What may pile up while the supervisor thinks about the head; then the connection is left to wait. */
+const MAX_EARLY_BYTES = 256 * 1024
+
+function requestOf(message: unknown): http.ClientRequest | undefined {
+  if (typeof message !== 'object' || message === null || !('request' in message)) return undefined
+  return message.request instanceof http.ClientRequest ? message.request : undefined
+}
+
+interface Body {
+  receive(sink: Sink): Promise<Error | undefined>
+  end(error: Error): void
+}
+
+/**
+ * Takes a body's bytes where the parser hands them over. An error right behind them (a close, a broken chunk, bytes
+ * beyond the announced length) makes Node and node-fetch drop what their streams still hold: up to 128 KiB that
+ * arrived would be lost, at worst every time, and a download over a flaky line would never get anywhere.
+ */
+function interceptBody(message: IncomingMessage): Body {
+  const early: Uint8Array[] = []
+  let earlyBytes = 0
+  let sink: Sink | undefined
+  let end: (error?: Error) => void = () => {}
+  const ended = new Promise<Error | undefined>((resolve) => {
+    end = resolve
+  })
+  const take = (bytes: Uint8Array, into: Sink) => {
+    if (!into(bytes)) end()
+  }
+  const push = message.push.bind(message)
+  message.push = (chunk: Uint8Array | null) => {
+    if (chunk === null) {
+      end()
+      return push(null)
+    }
+    if (sink !== undefined) {
+      take(chunk, sink)
+      return true
+    }
+    early.push(chunk)
+    earlyBytes += chunk.length
+    return earlyBytes < MAX_EARLY_BYTES
+  }
+  message.on('error', (error) => end(error))
+  return {
+    end,
+    receive(into) {
+      sink = into
+      for (const bytes of early.splice(0)) take(bytes, into)
+      return ended
+    },
   }
 }
 

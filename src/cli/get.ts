@@ -106,10 +106,16 @@ function sourceOf(operands: readonly string[]): ListSource {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(first)) {
     throw new UsageError(`${redactUrl(first)}: only http:// and https:// are supported`)
   }
-  if (statSync(first, { throwIfNoEntry: false }) === undefined && /^[^/\s]+\.[a-z]{2,}(?:[:/]|$)/i.test(first)) {
+  if (statSync(first, { throwIfNoEntry: false }) === undefined && looksLikeHost(first)) {
     throw new UsageError(`no such list: ${first}; did you mean https://${redactUrl(first)}?`, 66)
   }
   return { kind: 'file', path: first }
+}
+
+/** `example.com/x`, `example.com`: a name with dots that is hardly the name of a list. */
+function looksLikeHost(text: string): boolean {
+  const host = /^([^/\s:]+\.[a-z]{2,})(?:[:/]|$)/i.exec(text)?.[1]
+  return host !== undefined && (host !== text || !/\.(txt|list?|lst|csv|tsv|jsonl?|ndjson|gz|md5|sha\d+|urls?)$/i.test(host))
 }
 
 async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
@@ -191,7 +197,7 @@ function requireDir(dir: string): void {
 
 function ensureTarget(dir: string): string | undefined {
   const seen = statSync(dir, { throwIfNoEntry: false })
-  if (seen === undefined) return ensureDir(dir)
+  if (seen === undefined) return ensureDir(dir, 0o777)
   if (!seen.isDirectory()) return 'it is no directory'
   try {
     accessSync(dir, constants.W_OK | constants.X_OK)
@@ -215,7 +221,7 @@ function listPathOf([first = '']: readonly string[]): string | null {
 
 function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn: (message: string) => void) {
   const dir = logDirFor(options.logDir, header.list.path ?? list.name)
-  const problem = options.log ? ensureDir(dir) : undefined
+  const problem = options.log ? ensureDir(dir, 0o700) : undefined
   if (problem !== undefined) queueMicrotask(() => warn(`no run log: ${problem}`))
   return openEventLog({
     dir: problem === undefined ? dir : null,

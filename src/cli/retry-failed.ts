@@ -32,15 +32,21 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
     process.stderr.write(`mpdl: nothing failed in run ${run.id}\n`)
     return 0
   }
-  const options = { ...optionsOf(run.argv), ...givenOptions(command), dir: command.getOptionValueSource('dir') === 'cli' ? typed.dir : run.dir }
-  return await get({ operands: [list], options, argv, select: (opened) => selection(opened, unfinished) })
+  const past = run.argv.slice(run.argv[0] === 'get' || run.argv[0] === 'retry-failed' ? 1 : 0)
+  // A rehearsed failure was not a real one: what is run again is run for real.
+  const { inject: _, ...options } = {
+    ...optionsOf(past),
+    ...givenOptions(command),
+    dir: command.getOptionValueSource('dir') === 'cli' ? typed.dir : run.dir,
+  }
+  const select = (opened: JobList) => selection(opened, unfinished)
+  return await get({ operands: [list], options, argv: ['retry-failed', ...past, ...argv.slice(1)], select })
 }
 
 /** The options that stood on the past command line, read by the same rules. */
 function optionsOf(argv: readonly string[]): RawRunOptions {
   const parser = addRunOptions(new Command().exitOverride().allowExcessArguments(), false)
-  const words = argv[0] === 'get' || argv[0] === 'retry-failed' ? argv.slice(1) : argv
-  parser.parse(words, { from: 'user' })
+  parser.parse([...argv], { from: 'user' })
   return parser.opts<RawRunOptions>()
 }
 

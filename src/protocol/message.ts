@@ -43,7 +43,13 @@ export const commandSchema = v.variant('type', [
     task: v.variant('kind', [fetchTask, hashTask]),
   }),
   v.strictObject({ type: v.literal('go'), url: v.string(), headers: headerList }),
-  v.strictObject({ type: v.literal('receive'), offsetBytes: count, lengthBytes: v.nullable(count) }),
+  v.strictObject({
+    type: v.literal('receive'),
+    offsetBytes: count,
+    lengthBytes: v.nullable(count),
+    /** Where the length is not known: the first byte beyond ends the attempt as `too-large`. */
+    maxBytes: v.exactOptional(count),
+  }),
   v.strictObject({ type: v.literal('refuse') }),
 ])
 
@@ -66,6 +72,7 @@ export const childFailureSchema = v.variant('kind', [
   }),
   v.strictObject({ kind: v.literal('tls'), code: shortText, host: shortText }),
   v.strictObject({ kind: v.literal('protocol'), code: shortText }),
+  v.strictObject({ kind: v.literal('too-large'), limitBytes: count }),
   v.strictObject({ kind: v.literal('disk-full'), path: shortText }),
   v.strictObject({ kind: v.literal('disk-error'), code: shortText, operation: shortText, path: shortText }),
   v.strictObject({ kind: v.literal('child-error'), detail: shortText }),

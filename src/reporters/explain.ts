@@ -76,7 +76,8 @@ function endOfAttempt(attempt: AttemptRecord): string[] {
   if (!attempt.counted) parts.push('not counted as a try')
   const lines = [parts.join(', ')]
   if (attempt.kill_reason !== null) lines.push(`ended by mpdl: ${printable(attempt.kill_reason)}`)
-  if (attempt.failure !== null) lines.push(printable(describe(attempt.failure)))
+  const sentence = attempt.failure === null ? null : describe(attempt.failure)
+  if (sentence !== null && sentence !== attempt.kill_reason) lines.push(printable(sentence))
   if (attempt.stderr !== null) lines.push(`its last words: ${printable(attempt.stderr)}`)
   return lines
 }

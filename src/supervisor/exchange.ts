@@ -135,8 +135,9 @@ export class Exchange {
         const length = answer.lengthBytes === undefined ? 'a body of unknown length' : `${answer.lengthBytes} bytes`
         this.#options.onAnswer(status, `receive ${length} from ${answer.offsetBytes}`)
         this.#options.onPhase('receiving')
-        const { offsetBytes, lengthBytes } = answer
-        return this.#options.send({ type: 'receive', offsetBytes, lengthBytes: lengthBytes ?? null })
+        const { offsetBytes, lengthBytes = null } = answer
+        const limit = maxFileSizeBytes === undefined ? {} : { maxBytes: maxFileSizeBytes }
+        return this.#options.send({ type: 'receive', offsetBytes, lengthBytes, ...limit })
       }
     }
   }
