@@ -79,7 +79,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   })
   if (log.warning !== undefined) warn(log.warning)
   const say = quietWriter(process.stderr)
-  const silence = listenToSignals(controls, () => say(`${statusLines(controls.status(), report).join('\n')}\n`))
+  const silence = listenToSignals(controls, () => reporter.note?.(statusLines(controls.status(), report).join('\n')))
   try {
     await done
   } finally {

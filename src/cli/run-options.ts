@@ -85,7 +85,7 @@ export function addRunOptions(command: Command, all: boolean): Command {
     add('--skip-existing', 'never touch a file that exists'),
     add('--keep-going', 'skip bad lines of the list; they count as failed'),
     add('-n, --dry-run', 'show the plan and download nothing'),
-    add('-q, --quiet', 'say nothing but errors of usage'),
+    add('-q, --quiet', 'say only what went wrong'),
     add('-v, --verbose', 'a line as each child starts'),
     add('--progress <HOW>', 'auto, tty, lines or none').choices(['auto', 'tty', 'lines', 'none']).default('auto'),
     add('--json', 'the report as JSON on standard output'),

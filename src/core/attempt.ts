@@ -273,7 +273,9 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
     case 'channel-closed':
       // The end normally follows within milliseconds; a child that closed its channel and stays cannot report.
       if (!isLive || attempt.phase === 'claimed') return [attempt, []]
-      return [attempt, [...disarm('boot', 'phase', 'speed'), { do: 'arm', timer: 'heartbeat', ms: attempt.limits.lingerMs }]]
+      // It was never ready, so the heartbeat is not watched yet.
+      if (attempt.phase === 'starting') return [attempt, [{ do: 'arm', timer: 'boot', ms: attempt.limits.lingerMs }]]
+      return [attempt, [...disarm('phase', 'speed'), { do: 'arm', timer: 'heartbeat', ms: attempt.limits.lingerMs }]]
     case 'observed':
       return onObserved(attempt, input)
     case 'timer':

@@ -239,6 +239,8 @@ export interface Reporter {
   event(event: RunEvent): void
   /** Called a few times a second while something runs. */
   progress?(status: Status): void
+  /** A text somebody asked for, such as the status on SIGUSR1. Several lines; never part of the report. */
+  note?(text: string): void
   /** After the last event; resolves when everything is written. */
   close?(): Promise<void>
 }

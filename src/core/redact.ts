@@ -1,4 +1,4 @@
-// Decides what of a text may be shown: secrets masked, invisible characters spelled out. Knows nothing of where it is shown.
+// Decides what of a text may be shown: secrets masked, invisible characters spelled out. Knows nothing of who looks.
 
 const MASK = '***'
 const SECRET_KEY = /token|key|sig|secret|pass|pwd|auth|credential|session|^x-amz-|code|jwt|sas|hmac|policy/i

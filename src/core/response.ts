@@ -57,11 +57,16 @@ export function askHeaders(ask: Ask): [string, string][] {
   }
 }
 
+/** All three forms of an HTTP date begin so; Date.parse itself takes `-5` and `1.5` for days of 2001. */
+const DAY_NAME = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/i
+
 /** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or nonsense. */
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined
-  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000
-  const at = Date.parse(value)
+  const text = value?.trim() ?? ''
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000
+  if (!DAY_NAME.test(text)) return undefined
+  // The asctime form names no zone and means UTC.
+  const at = Date.parse(/GMT$/i.test(text) ? text : `${text} GMT`)
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs)
 }
 

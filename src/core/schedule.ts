@@ -92,7 +92,8 @@ export class Schedule {
       const { host } = top
       const state = this.#stateOf(host)
       // Stale entries are dropped here; whatever makes the host eligible again enters it anew.
-      if (top.index !== this.#headOf(host) || !this.#hasRoom(state, nowMs)) continue
+      // A held child already has a slot and a connection: its room is not given to a job that has neither.
+      if (top.index !== this.#headOf(host) || !this.#hasRoom(state, nowMs, state.held.length)) continue
       const index = this.#take(host, state)
       this.#enter(host)
       if (this.#cancelled.delete(index)) continue
@@ -200,6 +201,7 @@ export class Schedule {
       const index = this.#take(host, state)
       if (!this.#cancelled.delete(index)) drained.push(index)
     }
+    this.#enter(host)
     return drained
   }
 
@@ -243,8 +245,8 @@ export class Schedule {
     return state
   }
 
-  #hasRoom(state: HostState, nowMs: number): boolean {
-    return state.active < capOf(state.health) && state.health.pausedUntilMs <= nowMs
+  #hasRoom(state: HostState, nowMs: number, reserved = 0): boolean {
+    return state.active + reserved < capOf(state.health) && state.health.pausedUntilMs <= nowMs
   }
 
   #headOf(host: number): number {

@@ -16,7 +16,7 @@ export const FILE_DESCRIPTOR = 0
 export const WIRE_DESCRIPTOR = 3
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const headerList = v.array(v.tuple([v.string(), v.string()]))
+const headerList = v.array(v.strictTuple([v.string(), v.string()]))
 const shortText = v.pipe(v.string(), v.maxLength(300))
 const durationMs = v.pipe(v.number(), v.finite(), v.minValue(0))
 

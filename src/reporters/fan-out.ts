@@ -31,6 +31,7 @@ export function fanOut(reporters: readonly NamedReporter[], warn: (message: stri
   return {
     event: (event: RunEvent) => each((reporter) => reporter.event(event)),
     progress: (status: Status) => each((reporter) => reporter.progress?.(status)),
+    note: (text: string) => each((reporter) => reporter.note?.(text)),
     async close() {
       await Promise.all(
         [...alive].map(async (named) => {

@@ -6,7 +6,7 @@ import { printable } from '../core/printable.ts'
 import type { Report } from '../core/report.ts'
 import { endedJobs, isAllWell, isTrouble, rememberSignals } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
-import { bulkLine, rowLine, storyLine, summaryLines } from './summary.ts'
+import { bulkLine, rowLine, storyLine, summaryLines, warningText } from './summary.ts'
 
 /** `silent`: cron. `lines`: a line per job, for CI. `journal`: one line in all. */
 export type PlainMode = 'silent' | 'lines' | 'journal'
@@ -92,8 +92,15 @@ export function createPlainReporter({
         writeLine(`line ${event.line} tries again in ${formatDuration(event.wait_ms)}: ${printable(event.reason)}`)
       }
     },
+    note: writeLine,
     async close() {
       const isWell = isAllWell(report())
+      // With nothing else to say, a run without its log still has to say so.
+      if (isWell && mode === 'silent' && !isQuiet) {
+        for (const warning of report().warnings) {
+          if (warning.line === null) writeLine(`mpdl: warning: ${warningText(warning)}`)
+        }
+      }
       if (mode === 'journal') {
         if (!isQuiet || !isWell) writeLine(storyLine(report()))
       } else if (!isWell || (hasLines && !isQuiet)) {

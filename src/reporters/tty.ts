@@ -287,6 +287,10 @@ export async function createTtyReporter({
       for (const progress of next.active) follow(speeds, progress, next.at)
       drawIfDue()
     },
+    note(text) {
+      say(text)
+      draw()
+    },
     async close() {
       stream.off('resize', resized)
       status = null

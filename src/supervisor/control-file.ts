@@ -8,7 +8,7 @@ import { areSoundRanges } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
 
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const ranges = v.array(v.tuple([whole, whole]))
+const ranges = v.array(v.strictTuple([whole, whole]))
 
 const schema = v.object({
   mpdl: v.literal(1),

@@ -5,6 +5,7 @@ import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { closeSync, constants, createReadStream, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
 import { createGunzip } from 'node:zlib'
@@ -71,6 +72,7 @@ const MAX_ERRORS = 1000
 const LINES_BETWEEN_PAUSES = 20_000
 /** Longest relative target, so that with `--dir` it stays under the system's 4,096. */
 const MAX_TARGET_BYTES = 3072
+const PIECE_CELLS = 16_384
 const ABSENT = -1
 
 /** What became of a row; kept as its position here, a byte per row. */
@@ -283,7 +285,9 @@ class FirstPass {
     }
     if (this.#toRename.length === 0) return
     const next = new Map<number, number>()
-    const inListOrder = this.#toRename.values().sort()
+    const inListOrder = new Uint32Array(this.#toRename.length)
+    for (let i = 0; i < inListOrder.length; i++) inListOrder[i] = this.#toRename.at(i)
+    inListOrder.sort()
     for (const [i, index] of inListOrder.entries()) {
       if (i % LINES_BETWEEN_PAUSES === LINES_BETWEEN_PAUSES - 1) await this.#pause()
       if (index !== inListOrder[i - 1]) this.#rename(index, next)
@@ -296,8 +300,10 @@ class FirstPass {
     const owner = this.#files.find(...hash64(base), (other) => this.#identity(other)?.key === base)
     if (owner === ABSENT || owner === index) return
     const isFile = own === `${base}.part` || own === `${base}.part.json`
+    // Other rows may be in the directory too, so there the file gives way.
     if (this.#rules.onClash === 'rename') this.#toRename.push(isFile ? index : owner)
-    else this.#refuse(Math.max(index, owner), 'shared-part', Math.min(index, owner))
+    else if (isFile) this.#refuse(Math.max(index, owner), 'shared-part', Math.min(index, owner))
+    else this.#refuse(owner, 'shared-part', index)
   }
 
   #rename(index: number, next: Map<number, number>): void {
@@ -513,38 +519,31 @@ function jobList(text: ListText, name: string, rows: Rows, hosts: readonly strin
   }
 }
 
-/** A growing column of numbers. */
+/** A growing column of numbers. Grows by pieces: doubling would hold every row twice for a moment. */
 class Column {
   readonly #make: NumbersConstructor
-  #cells: Numbers
+  readonly #pieces: Numbers[] = []
   length = 0
 
   constructor(make: NumbersConstructor) {
     this.#make = make
-    this.#cells = new make(1024)
   }
 
   push(value: number): void {
-    if (this.length === this.#cells.length) {
-      const wider = new this.#make(this.length * 2)
-      wider.set(this.#cells)
-      this.#cells = wider
-    }
-    this.#cells[this.length++] = value
+    if (this.length % PIECE_CELLS === 0) this.#pieces.push(new this.#make(PIECE_CELLS))
+    this.length++
+    this.set(this.length - 1, value)
   }
 
   set(index: number, value: number): void {
-    this.#cells[index] = value
+    const piece = this.#pieces[Math.floor(index / PIECE_CELLS)]
+    if (piece !== undefined) piece[index % PIECE_CELLS] = value
   }
 
   at(index: number): number {
-    const value = index < this.length ? this.#cells[index] : undefined
+    const value = index < this.length ? this.#pieces[Math.floor(index / PIECE_CELLS)]?.[index % PIECE_CELLS] : undefined
     if (value === undefined) throw new RangeError(`the list has no row ${index}`)
     return value
-  }
-
-  values(): Numbers {
-    return this.#cells.slice(0, this.length)
   }
 }
 
@@ -733,10 +732,21 @@ async function openText(source: ListSource, spoolDir: string): Promise<OpenedTex
   if (typeof raw !== 'number') return raw
   if (!isGzip(raw)) return { ok: true, text: fileText(raw), name }
   try {
-    const plain = await spool(createReadStream('', { fd: raw, autoClose: false, start: 0 }), name, spoolDir, true)
+    const plain = await spool(Readable.from(chunksOf(raw)), name, spoolDir, true)
     return typeof plain === 'number' ? { ok: true, text: fileText(plain), name } : plain
   } finally {
     closeSync(raw)
+  }
+}
+
+/** A file stream would close the descriptor when unpacking fails, and then it would be closed twice. */
+function* chunksOf(fd: number): Generator<Buffer> {
+  for (let offset = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    const count = readSync(fd, chunk, 0, CHUNK_BYTES, offset)
+    if (count === 0) return
+    yield chunk.subarray(0, count)
+    offset += count
   }
 }
 

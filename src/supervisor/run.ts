@@ -221,16 +221,31 @@ class Run implements RunControls {
   /** Puts every row where it belongs: into the schedule, or straight to its outcome. */
   async #enterJobs(): Promise<void> {
     const { list, only } = this.#parts
+    // Neighbours of one fate are told together: a list may hold the same line a million times.
+    let alike: { outcome: Outcome; failure: Failure | null; reason: string; indexes: number[] } | undefined
+    const tell = () => {
+      if (alike !== undefined) this.#endMany(alike.indexes, alike.outcome, alike.failure, alike.reason)
+      alike = undefined
+    }
     for (let index = 0; index < list.size; index++) {
+      if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
       if (only !== undefined && !only(index)) continue
       this.#counts.listed++
       const fate = list.fateOf(index)
-      if (fate.kind === 'job') this.#schedule.add(index, list.hostOf(index))
-      else if (fate.kind === 'same') {
-        this.#endWithoutAttempt(index, 'skipped', null, `same as line ${fate.asLine}`)
-      } else this.#endWithoutAttempt(index, 'failed', { kind: 'bad-line', problem: fate.problem }, fate.problem)
-      if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
+      if (fate.kind === 'job') {
+        this.#schedule.add(index, list.hostOf(index))
+        continue
+      }
+      const isSame = fate.kind === 'same'
+      const reason = isSame ? `same as line ${fate.asLine}` : fate.problem
+      if (alike?.reason !== reason || alike.indexes.length >= ROWS_PER_TURN) {
+        tell()
+        const failure: Failure | null = isSame ? null : { kind: 'bad-line', problem: fate.problem }
+        alike = { outcome: isSame ? 'skipped' : 'failed', failure, reason, indexes: [] }
+      }
+      alike?.indexes.push(index)
     }
+    tell()
   }
 
   #isOver(): boolean {
@@ -259,7 +274,7 @@ class Run implements RunControls {
       if (job === undefined) {
         this.#schedule.release(start.host)
         const failure: Failure = { kind: 'list-changed' }
-        return this.#endWithoutAttempt(start.index, 'failed', failure, describe(failure))
+        return this.#endMany([start.index], 'failed', failure, describe(failure))
       }
       state = this.#newState(job, start.host)
       this.#jobs.set(start.index, state)
@@ -577,10 +592,6 @@ class Run implements RunControls {
     if (seen.kind !== 'file') return
     this.#counts.filesOnDisk++
     this.#counts.bytesOnDisk += seen.sizeBytes
-  }
-
-  #endWithoutAttempt(index: number, outcome: Outcome, failure: Failure | null, reason: string): void {
-    this.#endMany([index], outcome, failure, reason)
   }
 
   #planWake(): void {

@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -112,6 +113,16 @@ describe('reading', () => {
     list.close()
   })
 
+  test('a list that is edited while it is checked is refused', async () => {
+    const text = `https://h/aaa\nhttps://h/ccc\n${'# -\n'.repeat(300_000)}https://h/aaa\n`
+    const source = file(text)
+    const result = await openJobList(source, { ...RULES, ...GOING }, async () => {
+      writeFileSync(source.path, text.replace('aaa', 'bbb'))
+    })
+    expect(result).toMatchObject({ ok: false, kind: 'bad-list', errors: [{ line: 0 }] })
+    if (!result.ok) expect(result.errors[0]?.problem).toContain('changed while it was being read; run again')
+  })
+
   test('lines that come to the list later change nothing', async () => {
     const source = file('https://h/aaa')
     const list = await open(source)
@@ -154,7 +165,7 @@ describe('reading', () => {
 
   test('signals get their turn: a long list pauses about every 20,000 lines', async () => {
     let pauses = 0
-    const result = await openJobList(file('# -\n'.repeat(100_000) + 'https://h/x'), RULES, async () => {
+    const result = await openJobList(file(`${'# -\n'.repeat(100_000)}https://h/x`), RULES, async () => {
       pauses++
     })
     expect(result.ok).toBe(true)
@@ -194,7 +205,7 @@ describe('sources', () => {
     const path = join(dir, 'fifo')
     execFileSync('mkfifo', [path])
     const opening = open({ kind: 'file', path })
-    writeFileSync(path, 'https://h/x\n')
+    await writeFile(path, 'https://h/x\n')
     const list = await opening
     expect(list.read(0)?.target).toBe('x')
     list.close()
@@ -329,7 +340,7 @@ describe('bad rows', () => {
   })
 
   test('a line may have 64 KiB and not a byte more, wherever buffers end', async () => {
-    const line = (lengthBytes: number) => `https://h/${'a/'.repeat(40_000)}`.slice(0, lengthBytes - 1) + 'x'
+    const line = (lengthBytes: number) => `${`https://h/${'a/'.repeat(40_000)}`.slice(0, lengthBytes - 1)}x`
     expect(await errorsOf(`${line(65_536)}\r\n`)).toEqual([])
     const tooLong = 'is longer than 64 KiB; put each URL on a line of its own'
     expect(await errorsOf(`${line(65_537)}\r\n`)).toEqual([`1: ${tooLong}`])
@@ -420,11 +431,11 @@ describe('clashes', () => {
   })
 
   test("a name that is another's unfinished part is found in either order", async () => {
-    const problem = (name: string) =>
-      `2: line 2 becomes ${name} and would share a .part file with line 1; use --names tree, out= or --on-clash rename`
+    const problem = (name: string, line = 2) =>
+      `${line}: line ${line} becomes ${name} and would share a .part file with line 1; use --names tree, out= or --on-clash rename`
     expect(await errorsOf('https://h/x\nhttps://h/x.part\n')).toEqual([problem('x.part')])
     expect(await errorsOf('https://h/x.part.json\nhttps://h/x\n')).toEqual([problem('x')])
-    expect(await errorsOf('https://h/y\n out=x.part/y\nhttps://h/x\n')).toEqual([problem('x')])
+    expect(await errorsOf('https://h/y\n out=x.part/y\nhttps://h/x\n')).toEqual([problem('x', 3)])
     expect(await errorsOf('https://h/x.part\nhttps://h/y.part.json\n')).toEqual([])
     expect(await targetsOf('https://h/x.part\nhttps://h/x\nhttps://h/x.1\n', RENAME)).toEqual(['x.2.part', 'x', 'x.1'])
     expect(await targetsOf('https://h/y\n out=x.part/y\nhttps://h/x\n', RENAME)).toEqual(['x.part/y', 'x.1'])

@@ -1,0 +1,50 @@
+// Decides whether the breaker tells a machine where nothing can live from a few bad downloads.
+
+import { expect, test } from 'vitest'
+import { countCrash, NO_CRASHES } from '../../src/core/breaker.ts'
+import type { Failure } from '../../src/core/failure.ts'
+
+const SEGV: Failure = { kind: 'crash-signal', signal: 'SIGSEGV' }
+const NOT_FOUND: Failure = { kind: 'http-status', status: 404 }
+
+/** What the breaker says after the last of these ends; undefined is a success. */
+function after(ends: readonly (readonly [job: number, failure: Failure | undefined])[]): string | undefined {
+  let streak = NO_CRASHES
+  let broken: string | undefined
+  for (const [job, failure] of ends) {
+    const counted = countCrash(streak, job, failure)
+    streak = counted.streak
+    broken = counted.broken
+  }
+  return broken
+}
+const times = (n: number, failure: Failure) => Array.from({ length: n }, (_, job) => [job, failure] as const)
+
+test.each<[Failure, string]>([
+  [SEGV, 'signal SIGSEGV'],
+  [{ kind: 'exit-without-result', exitCode: 1 }, 'exit code 1'],
+  [{ kind: 'spawn', code: 'EAGAIN' }, 'cannot start: EAGAIN'],
+  [{ kind: 'boot-timeout', afterMs: 1 }, 'boot-timeout'],
+  [{ kind: 'out-of-memory', limitBytes: 1 }, 'out-of-memory'],
+  [{ kind: 'child-error', detail: 'x' }, 'child-error'],
+])('five different jobs in a row that end as %j break the run', (failure, signature) => {
+  expect(after(times(4, failure))).toBeUndefined()
+  expect(after(times(5, failure))).toBe(signature)
+})
+
+test('the same job counts once, however often it crashes', () => {
+  expect(after(Array.from({ length: 50 }, () => [7, SEGV] as const))).toBeUndefined()
+})
+
+test('a success begins the count anew', () => {
+  expect(after([...times(4, SEGV), [9, undefined], [5, SEGV]])).toBeUndefined()
+})
+
+test('another kind of crash begins a count of its own', () => {
+  expect(after([...times(4, SEGV), [9, { kind: 'crash-signal', signal: 'SIGBUS' }], [5, SEGV]])).toBeUndefined()
+})
+
+test('a failed request says nothing about children', () => {
+  expect(after(times(50, NOT_FOUND))).toBeUndefined()
+  expect(after([...times(4, SEGV), [8, NOT_FOUND], [9, SEGV]])).toBe('signal SIGSEGV')
+})

@@ -1,0 +1,238 @@
+// Decides whether a response's head is read as RFC 9110 means it: never two versions joined, never a body
+// taken for what it is not.
+
+import { describe, expect, test } from 'vitest'
+import type { Ask } from '../../src/core/response.ts'
+import { askHeaders, decideResponse, retryAfterMs } from '../../src/core/response.ts'
+
+const NOW = Date.parse('Sat, 21 Nov 2026 03:00:00 GMT')
+const WHOLE: Ask = { kind: 'whole' }
+const REST: Ask = { kind: 'rest', offsetBytes: 100, validator: { etag: '"v1"' }, sizeBytes: 1000 }
+const OF_TARGET: Ask = { kind: 'if-changed', of: 'target', validator: { etag: '"v1"' } }
+const OF_PART: Ask = { kind: 'if-changed', of: 'part', validator: { etag: '"v1"' } }
+
+type Fields = Readonly<Record<string, string>>
+const decide = (ask: Ask, status: number, headers: Fields = {}, maxFileSizeBytes?: number) =>
+  decideResponse(
+    ask,
+    { status, headers: Object.entries(headers) },
+    { nowMs: NOW, ...(maxFileSizeBytes === undefined ? {} : { maxFileSizeBytes }) },
+  )
+const failed = (failure: object) => ({ do: 'fail', failure })
+
+describe('200', () => {
+  test('is received from the start, with its length and validator', () => {
+    expect(decide(WHOLE, 200, { 'Content-Length': '1000', ETag: '"v1"' })).toEqual({
+      do: 'receive',
+      offsetBytes: 0,
+      lengthBytes: 1000,
+      sizeBytes: 1000,
+      validator: { etag: '"v1"' },
+    })
+  })
+
+  test('to a range or a condition starts over with the new version', () => {
+    for (const ask of [REST, OF_TARGET, OF_PART]) {
+      expect(decide(ask, 200, { 'content-length': '7', etag: '"v2"' })).toEqual({
+        do: 'receive',
+        offsetBytes: 0,
+        lengthBytes: 7,
+        sizeBytes: 7,
+        validator: { etag: '"v2"' },
+      })
+    }
+  })
+
+  test.each([
+    [{}],
+    [{ 'content-length': '12abc' }],
+    [{ 'content-length': '-1' }],
+    [{ 'content-length': '9'.repeat(20) }],
+    [{ 'content-length': '5', 'transfer-encoding': 'chunked' }],
+  ] as const)('with %j has an unknown length', (headers) => {
+    expect(decide(WHOLE, 200, headers)).toEqual({ do: 'receive', offsetBytes: 0, validator: {} })
+  })
+
+  test('203 is as good', () => {
+    expect(decide(WHOLE, 203).do).toBe('receive')
+  })
+
+  test('larger than allowed is refused, exactly as large is not', () => {
+    expect(decide(WHOLE, 200, { 'content-length': '11' }, 10)).toEqual(
+      failed({ kind: 'too-large', sizeBytes: 11, limitBytes: 10 }),
+    )
+    expect(decide(WHOLE, 200, { 'content-length': '10' }, 10).do).toBe('receive')
+    expect(decide(WHOLE, 200, {}, 10).do).toBe('receive')
+  })
+})
+
+describe('206', () => {
+  const RIGHT: Fields = { 'content-range': 'bytes 100-999/1000', 'content-length': '900', etag: '"v1"' }
+
+  test('as asked is joined', () => {
+    expect(decide(REST, 206, RIGHT)).toEqual({
+      do: 'receive',
+      offsetBytes: 100,
+      lengthBytes: 900,
+      sizeBytes: 1000,
+      validator: { etag: '"v1"' },
+    })
+  })
+
+  test('keeps the validator that was asked with, as a 206 may leave it out', () => {
+    const { etag: _, ...rest } = RIGHT
+    expect(decide(REST, 206, rest)).toMatchObject({ do: 'receive', validator: { etag: '"v1"' } })
+  })
+
+  test('that stops short of the end is received as far as it goes', () => {
+    expect(decide(REST, 206, { 'content-range': 'bytes 100-499/1000' })).toMatchObject({ lengthBytes: 400, sizeBytes: 1000 })
+  })
+
+  test('without a size known before takes the announced one', () => {
+    const ask: Ask = { kind: 'rest', offsetBytes: 100, validator: { etag: '"v1"' } }
+    expect(decide(ask, 206, { 'content-range': 'bytes 100-499/500' })).toMatchObject({ do: 'receive', sizeBytes: 500 })
+  })
+
+  test.each([
+    ['another start', { 'content-range': 'bytes 0-999/1000' }],
+    ['a later start', { 'content-range': 'bytes 101-999/1000' }],
+    ['another total', { 'content-range': 'bytes 100-1999/2000' }],
+    ['no total', { 'content-range': 'bytes 100-999/*' }],
+    ['an end before its start', { 'content-range': 'bytes 100-99/1000' }],
+    ['an end past its total', { 'content-range': 'bytes 100-1000/1000' }],
+    ['no Content-Range', {}],
+    ['another unit', { 'content-range': 'items 100-999/1000' }],
+    ['a malformed Content-Range', { 'content-range': 'bytes=100-999/1000' }],
+    ['several parts', { 'content-type': 'multipart/byteranges; boundary=x' }],
+    ['another ETag', { ...RIGHT, etag: '"v2"' }],
+    ['a length that contradicts its range', { ...RIGHT, 'content-length': '899' }],
+  ] as const)('with %s is not joined', (_, headers) => {
+    expect(decide(REST, 206, headers)).toMatchObject({ do: 'ask-whole', reason: expect.stringMatching(/./) })
+  })
+
+  test('with another Last-Modified is not joined', () => {
+    const lastModified = 'Fri, 20 Nov 2026 03:00:00 GMT'
+    const ask: Ask = { kind: 'rest', offsetBytes: 100, validator: { lastModified, isDateStrong: true } }
+    const range = 'bytes 100-999/1000'
+    expect(decide(ask, 206, { 'content-range': range, 'last-modified': 'Sat, 21 Nov 2026 03:00:00 GMT' }).do).toBe('ask-whole')
+    expect(decide(ask, 206, { 'content-range': range, 'last-modified': lastModified }).do).toBe('receive')
+  })
+
+  test('with Transfer-Encoding is measured by its range alone', () => {
+    expect(decide(REST, 206, { ...RIGHT, 'content-length': '1', 'transfer-encoding': 'chunked' }).do).toBe('receive')
+  })
+
+  test('nobody asked for breaks the protocol', () => {
+    for (const ask of [WHOLE, OF_TARGET]) {
+      expect(decide(ask, 206, RIGHT)).toEqual(failed({ kind: 'protocol', code: 'range-unasked' }))
+    }
+  })
+
+  test('of a file that is too large is refused by its total', () => {
+    expect(decide(REST, 206, RIGHT, 999)).toEqual(failed({ kind: 'too-large', sizeBytes: 1000, limitBytes: 999 }))
+  })
+})
+
+describe('conditions', () => {
+  test('304 means unchanged, of what was asked about', () => {
+    expect(decide(OF_TARGET, 304)).toEqual({ do: 'unchanged', of: 'target' })
+    expect(decide(OF_PART, 304)).toEqual({ do: 'unchanged', of: 'part' })
+  })
+
+  test('304 to what was no question breaks the protocol', () => {
+    for (const ask of [WHOLE, REST]) {
+      expect(decide(ask, 304)).toEqual(failed({ kind: 'protocol', code: 'not-modified-unasked' }))
+    }
+  })
+
+  test('412 to our own condition asks without it, and is final otherwise', () => {
+    for (const ask of [REST, OF_TARGET, OF_PART]) expect(decide(ask, 412).do).toBe('ask-whole')
+    expect(decide(WHOLE, 412)).toEqual(failed({ kind: 'http-status', status: 412 }))
+  })
+
+  test('416 to our own range asks for the whole, and is final otherwise', () => {
+    expect(decide(REST, 416).do).toBe('ask-whole')
+    for (const ask of [WHOLE, OF_TARGET]) expect(decide(ask, 416)).toEqual(failed({ kind: 'http-status', status: 416 }))
+  })
+})
+
+describe('redirects', () => {
+  test.each([301, 302, 303, 307, 308])('%i goes where Location says', (status) => {
+    expect(decide(WHOLE, status, { Location: ' /there ' })).toEqual({ do: 'redirect', location: '/there' })
+  })
+
+  test.each([[{}], [{ location: '' }], [{ location: '  ' }]])('with %j leads nowhere', (headers) => {
+    expect(decide(WHOLE, 302, headers)).toMatchObject(failed({ kind: 'redirect-refused' }))
+  })
+
+  test('300, 305 and 306 are no redirects', () => {
+    for (const status of [300, 305, 306]) {
+      expect(decide(WHOLE, status, { location: '/x' })).toEqual(failed({ kind: 'http-status', status }))
+    }
+  })
+})
+
+describe('refusals', () => {
+  test.each([
+    [401, { 'www-authenticate': 'Basic realm="x"' }, 'Basic'],
+    [407, { 'proxy-authenticate': 'Digest realm="x"' }, 'Digest'],
+  ])('%i names the scheme', (status, headers, scheme) => {
+    expect(decide(WHOLE, status, headers)).toEqual(failed({ kind: 'unauthorized', status, scheme }))
+  })
+
+  test('a challenge that is no word names no scheme', () => {
+    expect(decide(WHOLE, 401)).toEqual(failed({ kind: 'unauthorized', status: 401 }))
+    expect(decide(WHOLE, 401, { 'www-authenticate': '\u001b[31m' })).toEqual(failed({ kind: 'unauthorized', status: 401 }))
+    expect(decide(WHOLE, 401, { 'www-authenticate': 'x'.repeat(500) })).toEqual(
+      failed({ kind: 'unauthorized', status: 401, scheme: 'x'.repeat(20) }),
+    )
+  })
+
+  test.each([204, 205, 400, 403, 404, 410, 418, 429, 500, 503, 599, 999, 100])('%i is a failure of that number', (status) => {
+    expect(decide(WHOLE, status)).toEqual(failed({ kind: 'http-status', status }))
+  })
+
+  test('Retry-After travels with the failure', () => {
+    expect(decide(WHOLE, 503, { 'Retry-After': '120' })).toEqual(
+      failed({ kind: 'http-status', status: 503, retryAfterMs: 120_000 }),
+    )
+  })
+})
+
+describe('Retry-After', () => {
+  test.each([
+    ['0', 0],
+    [' 5 ', 5000],
+    ['999999999', 999_999_999_000],
+    ['Sat, 21 Nov 2026 03:02:00 GMT', 120_000],
+    ['Saturday, 21-Nov-26 03:02:00 GMT', 120_000],
+    ['Sat Nov 21 03:02:00 2026', 120_000],
+    ['Sat, 21 Nov 2026 02:00:00 GMT', 0],
+  ])('%s is %i ms', (value, ms) => {
+    expect(retryAfterMs(value, NOW)).toBe(ms)
+  })
+
+  test.each([undefined, '', 'soon', '-5', '1.5', '1e3', '99999999999', '0x10', '2026-11-21', 'Sunny'])('%s says nothing', (value) => {
+    expect(retryAfterMs(value, NOW)).toBeUndefined()
+  })
+})
+
+describe('asking', () => {
+  const IDENTITY = ['Accept-Encoding', 'identity']
+
+  test('the whole asks for no coding', () => {
+    expect(askHeaders(WHOLE)).toEqual([IDENTITY])
+  })
+
+  test('the rest asks for a range of this version only', () => {
+    expect(askHeaders(REST)).toEqual([IDENTITY, ['Range', 'bytes=100-'], ['If-Range', '"v1"']])
+  })
+
+  test('a range without a strong validator is never asked for', () => {
+    expect(() => askHeaders({ kind: 'rest', offsetBytes: 1, validator: { etag: 'W/"v1"' } })).toThrow('strong validator')
+  })
+
+  test('a condition asks with what there is', () => {
+    expect(askHeaders(OF_TARGET)).toEqual([IDENTITY, ['If-None-Match', '"v1"']])
+  })
+})

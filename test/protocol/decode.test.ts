@@ -1,0 +1,191 @@
+// Decides whether the wire believes nothing that is not exactly a message.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decodeChildMessage, decodeCommand } from '../../src/protocol/decode.ts'
+import { encodeFrame } from '../../src/protocol/frame.ts'
+import type { ChildFailure, ChildMessage, Command } from '../../src/protocol/message.ts'
+import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
+
+const count = fc.maxSafeNat()
+const text = fc.string({ unit: 'grapheme', maxLength: 80 })
+const headers = fc.array(fc.tuple(text, text).map(([name, value]): [string, string] => [name, value]), { maxLength: 5 })
+const bytesOrUnknown = fc.option(count)
+const ms = fc.double({ min: 0, max: 1e12, noNaN: true, noDefaultInfinity: true }).map((n) => Math.abs(n))
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  fc.record({
+    type: fc.constant('task'),
+    version: fc.constant(PROTOCOL_VERSION),
+    task: fc.oneof(
+      fc.record(
+        { kind: fc.constant('fetch'), url: text, headers, beatMs: count, ca: text },
+        { requiredKeys: ['kind', 'url', 'headers', 'beatMs'] },
+      ),
+      fc.record({ kind: fc.constant('hash'), algorithms: fc.array(text), sizeBytes: count, beatMs: count }),
+    ),
+  }),
+  fc.record({ type: fc.constant('go'), url: text, headers }),
+  fc.record({ type: fc.constant('receive'), offsetBytes: count, lengthBytes: bytesOrUnknown }),
+  fc.record({ type: fc.constant('refuse') }),
+)
+
+const failure: fc.Arbitrary<ChildFailure> = fc.oneof(
+  fc.record({ kind: fc.constant('unknown-host'), host: text, code: text }),
+  fc.record({ kind: fc.constant('connect-refused'), host: text }),
+  fc.record({ kind: fc.constant('network'), host: text, code: text }),
+  fc.record(
+    { kind: fc.constant('truncated'), receivedBytes: count, expectedBytes: count, code: text },
+    { requiredKeys: ['kind', 'receivedBytes'] },
+  ),
+  fc.record({ kind: fc.constant('tls'), host: text, code: text }),
+  fc.record({ kind: fc.constant('protocol'), code: text }),
+  fc.record({ kind: fc.constant('disk-full'), path: text }),
+  fc.record({ kind: fc.constant('disk-error'), code: text, operation: text, path: text }),
+  fc.record({ kind: fc.constant('child-error'), detail: text }),
+)
+
+const childMessage: fc.Arbitrary<ChildMessage> = fc.oneof(
+  fc.record({ type: fc.constant('ready'), version: count }),
+  fc.record({ type: fc.constant('phase'), phase: fc.constantFrom('connecting', 'waiting', 'hashing') }),
+  fc.record({
+    type: fc.constant('head'),
+    status: fc.integer({ min: 100, max: 999 }),
+    headers,
+    remoteAddress: fc.option(text),
+    timings: fc.record({ nameLookupMs: ms, connectMs: ms, startTransferMs: ms }, { requiredKeys: [] }),
+  }),
+  fc.record({ type: fc.constant('beat'), bytes: count }),
+  fc.record(
+    {
+      type: fc.constant('done'),
+      bytes: count,
+      digests: fc.dictionary(fc.constantFrom('sha-256', 'md5'), fc.stringMatching(/^[0-9a-f]{32,128}$/), {
+        noNullPrototype: true,
+      }),
+    },
+    { requiredKeys: ['type', 'bytes'] },
+  ),
+  fc.record({ type: fc.constant('refused') }),
+  fc.record({ type: fc.constant('failed'), failure }),
+)
+
+describe('what one side can say, the other understands', () => {
+  test('every command', () => {
+    fc.assert(
+      fc.property(command, (message) => {
+        expect(decodeCommand(encodeFrame(message))).toEqual({ ok: true, message })
+      }),
+    )
+  })
+
+  test('every message of a child', () => {
+    fc.assert(
+      fc.property(childMessage, (message) => {
+        expect(decodeChildMessage(encodeFrame(message))).toEqual({ ok: true, message })
+      }),
+    )
+  })
+})
+
+describe('what is no message is never one, and never throws', () => {
+  const decoders = [decodeChildMessage, decodeCommand]
+  const isSound = (line: string) => {
+    for (const decode of decoders) {
+      const decoded = decode(line)
+      if (!decoded.ok) {
+        expect(decoded.detail).toMatch(/^[^\n]{1,80}$/)
+        expect(decoded.detail).not.toContain('undefined')
+      }
+    }
+  }
+
+  test('any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => isSound(Buffer.from(bytes).toString('utf8'))),
+    )
+  })
+
+  test('any JSON', () => {
+    fc.assert(fc.property(fc.json(), isSound))
+  })
+
+  test('any message with one field added, missing or of another type', () => {
+    fc.assert(
+      fc.property(fc.oneof(childMessage, command), fc.nat(9), fc.jsonValue(), (message, at, value) => {
+        const fields = Object.entries(message)
+        for (const decode of decoders) {
+          expect(decode(JSON.stringify({ ...message, surprise: value })).ok).toBe(false)
+        }
+        const without = Object.fromEntries(fields.filter((_, i) => i !== at % fields.length))
+        isSound(JSON.stringify(without))
+        isSound(JSON.stringify({ ...without, [fields[at % fields.length]?.[0] ?? '']: value }))
+      }),
+    )
+  })
+
+  test('brackets nested without end', () => {
+    for (const decode of decoders) {
+      expect(decode('['.repeat(500_000)).ok).toBe(false)
+      expect(decode('[['.repeat(100_000) + ']]'.repeat(100_000)).ok).toBe(false)
+      expect(decode('{"type":'.repeat(50_000)).ok).toBe(false)
+    }
+  })
+
+  test.each([
+    '',
+    'null',
+    '[]',
+    '"ready"',
+    '{}',
+    '{"type":"ready"}',
+    '{"type":"ready","version":"1"}',
+    '{"type":"ready","version":1.5}',
+    '{"type":"ready","version":-1}',
+    '{"type":"ready","version":1}{"type":"refused"}',
+    '{"type":"READY","version":1}',
+    '{"type":"__proto__"}',
+    '{"__proto__":{"type":"refused"}}',
+    '{"type":"phase","phase":"receiving"}',
+    '{"type":"phase","phase":"held"}',
+    '{"type":"beat","bytes":1e400}',
+    '{"type":"beat","bytes":9007199254740993}',
+    '{"type":"beat","bytes":null}',
+    '{"type":"done","bytes":1,"digests":{"sha-256":"XYZ"}}',
+    '{"type":"done","bytes":1,"digests":null}',
+    '{"type":"head","status":99,"headers":[],"remoteAddress":null,"timings":{}}',
+    '{"type":"head","status":1000,"headers":[],"remoteAddress":null,"timings":{}}',
+    '{"type":"head","status":200,"headers":[["a"]],"remoteAddress":null,"timings":{}}',
+    '{"type":"head","status":200,"headers":[["a","b","c"]],"remoteAddress":null,"timings":{}}',
+    '{"type":"head","status":200,"headers":{"a":"b"},"remoteAddress":null,"timings":{}}',
+    '{"type":"head","status":200,"headers":[],"remoteAddress":null,"timings":{"connectMs":-1}}',
+    '{"type":"failed","failure":{"kind":"cancelled","signal":"SIGINT"}}',
+    '{"type":"failed","failure":{"kind":"http-status","status":404}}',
+    '{"type":"refused","why":"because"}',
+    '{"type":"go","url":"http://h/","headers":[]}',
+  ])('a child that says %s', (line) => {
+    expect(decodeChildMessage(line).ok).toBe(false)
+  })
+
+  test('a failure whose text is longer than a sentence', () => {
+    const failed = (detail: string) => JSON.stringify({ type: 'failed', failure: { kind: 'child-error', detail } })
+    expect(decodeChildMessage(failed('x'.repeat(300))).ok).toBe(true)
+    expect(decodeChildMessage(failed('x'.repeat(301))).ok).toBe(false)
+  })
+
+  test('a task of another version', () => {
+    const task = { kind: 'fetch', url: 'http://h/', headers: [], beatMs: 1000 }
+    expect(decodeCommand(JSON.stringify({ type: 'task', version: PROTOCOL_VERSION, task })).ok).toBe(true)
+    for (const version of [PROTOCOL_VERSION + 1, 0, '1', null, undefined]) {
+      expect(decodeCommand(JSON.stringify({ type: 'task', version, task })).ok).toBe(false)
+    }
+  })
+
+  test('the detail names the field, and only as much of it as is safe', () => {
+    expect(decodeChildMessage('{"type":"beat","bytes":"x"}')).toEqual({ ok: false, detail: 'wrong bytes' })
+    expect(decodeChildMessage('nonsense')).toEqual({ ok: false, detail: 'not JSON' })
+    expect(decodeChildMessage('7')).toEqual({ ok: false, detail: 'no known message' })
+    const { detail } = { detail: '', ...decodeChildMessage(JSON.stringify({ type: 'refused', ['k'.repeat(9999)]: 1 })) }
+    expect(detail.length).toBeLessThanOrEqual(70)
+  })
+})
