@@ -11,7 +11,7 @@ import { runHeader } from '../../src/session.ts'
 import { openJobList } from '../../src/supervisor/job-list.ts'
 import { startRun } from '../../src/supervisor/run.ts'
 import type { Settings } from '../../src/supervisor/settings.ts'
-import type { ScriptedChild, Script } from '../fixtures/scripted-isolation.ts'
+import type { Script, ScriptedChild } from '../fixtures/scripted-isolation.ts'
 import { scriptedIsolation } from '../fixtures/scripted-isolation.ts'
 
 let dir = ''
@@ -69,7 +69,11 @@ async function run(lines: readonly string[], scripts: (n: number) => Script, cha
   const { isolation, children } = scriptedIsolation(scripts)
   const events: RunEvent[] = []
   const report = freshReport()
-  const world = { nowMs: () => Math.round(1_800_000_000_000 + performance.now()), monotonicMs: () => performance.now(), random: () => 0.5 }
+  const world = {
+    nowMs: () => Math.round(1_800_000_000_000 + performance.now()),
+    monotonicMs: () => performance.now(),
+    random: () => 0.5,
+  }
   const { controls, done } = startRun({
     settings,
     header: runHeader(settings, list, { listPath, argv: [], startedMs: world.nowMs() }),
@@ -120,7 +124,11 @@ describe('the run', () => {
     await it.untilDone()
     const [b, a] = it.rows()
     expect(b).toMatchObject({ out: 'b', outcome: 'downloaded' })
-    expect(a).toMatchObject({ out: 'a', outcome: 'abandoned', failure: { kind: 'abandoned', pid: it.children[0]?.pid } })
+    expect(a).toMatchObject({
+      out: 'a',
+      outcome: 'abandoned',
+      failure: { kind: 'abandoned', pid: it.children[0]?.pid },
+    })
     expect(it.children[0]?.signals).toEqual(['SIGTERM', 'SIGKILL'])
     expect(it.report.counts).toMatchObject({ spawned: 2, reaped: 1, abandoned: 1 })
     expect(it.differences()).toEqual([])
@@ -128,7 +136,11 @@ describe('the run', () => {
 
   test('when every slot is held by a child that cannot be ended, the rest is not started', async () => {
     const immortal: Script = { start: (child) => child.say({ type: 'ready', version: 1 }) }
-    const it = await run(['http://h/a', 'http://h/b', 'http://h/c'], () => immortal, { jobs: 1, hangTimeoutMs: 2000, killAfterMs: 0 })
+    const it = await run(['http://h/a', 'http://h/b', 'http://h/c'], () => immortal, {
+      jobs: 1,
+      hangTimeoutMs: 2000,
+      killAfterMs: 0,
+    })
     await it.untilDone()
     expect(it.report.totals).toMatchObject({ abandoned: 1, 'not-started': 2 })
   })
@@ -137,14 +149,19 @@ describe('the run', () => {
     const mute: Script = { onSignal: (child, signal) => child.end({ signal }) }
     const it = await run(['http://h/a'], (n) => (n === 0 ? mute : honest))
     await it.untilDone()
-    expect(it.rows()).toMatchObject([{ outcome: 'downloaded', attempts: [{ failure: { kind: 'boot-timeout' } }, { failure: null }] }])
+    expect(it.rows()).toMatchObject([
+      { outcome: 'downloaded', attempts: [{ failure: { kind: 'boot-timeout' } }, { failure: null }] },
+    ])
   })
 
   test('[spawn] a child that cannot be started is a failure of its own kind and is tried again', async () => {
     const it = await run(['http://h/a'], (n) => (n < 2 ? { spawnError: 'EAGAIN' } : honest))
     await it.untilDone()
     expect(it.rows()).toMatchObject([
-      { outcome: 'downloaded', attempts: [{ pid: null, failure: { kind: 'spawn', code: 'EAGAIN' } }, { pid: null }, { failure: null }] },
+      {
+        outcome: 'downloaded',
+        attempts: [{ pid: null, failure: { kind: 'spawn', code: 'EAGAIN' } }, { pid: null }, { failure: null }],
+      },
     ])
     expect(it.differences()).toEqual([])
   })
@@ -224,7 +241,11 @@ describe('the run', () => {
     })
     await it.untilDone()
     const b = it.rows().find(({ out }) => out === 'b')
-    expect(b).toMatchObject({ outcome: 'killed', failure: { kind: 'deadline', afterMs: 1600 }, attempts: [{ counted: false }] })
+    expect(b).toMatchObject({
+      outcome: 'killed',
+      failure: { kind: 'deadline', afterMs: 1600 },
+      attempts: [{ counted: false }],
+    })
     expect(b?.time_total).toBeLessThan(2)
   })
 
