@@ -23,8 +23,14 @@ export function childFailureOf(error: unknown, url: string | undefined): ChildFa
   if (NAME_CODE.test(code)) return { kind: 'unknown-host', host: host.replace(/:\d+$/, ''), code }
   if (code === 'ECONNREFUSED') return { kind: 'connect-refused', host }
   if (code.startsWith('HPE_')) return { kind: 'protocol', code }
-  if (TLS_CODE.test(code)) return { kind: 'tls', code, host }
+  if (TLS_CODE.test(code)) return { kind: 'tls', code: tlsCodeOf(code, error), host }
   return { kind: 'network', code, host }
+}
+
+/** Node calls every answer that is no TLS EPROTO, and what OpenSSL made of it stands in the message only. */
+function tlsCodeOf(code: string, error: unknown): string {
+  const isOtherLanguage = error instanceof Error && /wrong version number|packet length too long/.test(error.message)
+  return code === 'EPROTO' && isOtherLanguage ? 'ERR_SSL_WRONG_VERSION_NUMBER' : code
 }
 
 export function diskFailureOf(error: unknown): ChildFailure {

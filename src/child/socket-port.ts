@@ -3,7 +3,7 @@
 import { Socket } from 'node:net'
 import { decodeCommand } from '../protocol/decode.ts'
 import { encodeFrame, FrameReader } from '../protocol/frame.ts'
-import { WIRE_DESCRIPTOR } from '../protocol/message.ts'
+import { MAX_COMMAND_BYTES, WIRE_DESCRIPTOR } from '../protocol/message.ts'
 import type { Port } from './serve.ts'
 
 /** Dies at once, whatever is going on: an orphan must not write one more byte. */
@@ -32,7 +32,7 @@ export function openSocketPort(parentPid: number): Port & { readonly socket: Soc
       socket.write(encodeFrame(message))
     },
     listen(onCommand) {
-      const reader = new FrameReader()
+      const reader = new FrameReader(MAX_COMMAND_BYTES)
       socket.on('data', (chunk: Buffer) => {
         for (const frame of reader.push(chunk)) {
           const decoded = frame.kind === 'line' ? decodeCommand(frame.line) : { ok: false as const }

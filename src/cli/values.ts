@@ -3,7 +3,9 @@
 import { InvalidArgumentError } from 'commander'
 import type { Fault } from '../core/fault.ts'
 import { FAULTS, isFault } from '../core/fault.ts'
+import { parseHeaderLine } from '../core/header.ts'
 import { parseDuration, parseSize } from '../core/units.ts'
+import { UsageError } from './usage-error.ts'
 
 export function integer(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -15,12 +17,15 @@ export function integer(least: number, most: number): (text: string) => number {
   }
 }
 
+/** Timers count milliseconds in 31 bits. */
+const MOST_MS = 24 * 86_400_000
+
 /** Zero is allowed only where it means something. */
-export function duration(leastMs: number, mostMs = 30 * 86_400_000): (text: string) => number {
+export function duration(leastMs: number, mostMs = MOST_MS): (text: string) => number {
   return (text) => {
     const ms = parseDuration(text)
     if (ms === undefined || ms < leastMs || ms > mostMs) {
-      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}.`)
+      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}, at most 24d.`)
     }
     return ms
   }
@@ -54,18 +59,11 @@ export function minSpeed(text: string): MinSpeed {
   return { bytesPerSecond, windowMs }
 }
 
-const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*)$/
-/** Headers that are mpdl's own business: bytes would be joined or cut wrongly. */
-const RESERVED = new Set(['host', 'range', 'if-range', 'content-length', 'transfer-encoding', 'connection', 'accept-encoding'])
-
 export function headerLine(text: string, earlier: readonly [string, string][] = []): [string, string][] {
-  const match = HEADER.exec(text)
-  const [, name = '', value = ''] = match ?? []
-  if (match === null || /[\r\n\0]/.test(text)) {
-    throw new InvalidArgumentError('allowed is "Name: value" on one line.')
-  }
-  if (RESERVED.has(name.toLowerCase())) throw new InvalidArgumentError(`${name} is set by mpdl itself.`)
-  return [...earlier, [name, value]]
+  const header = parseHeaderLine(text)
+  // Commander's own error would print the whole line, and its value may be a secret.
+  if (!header.ok) throw new UsageError(`option -H: ${header.problem}`)
+  return [...earlier, [header.name, header.value]]
 }
 
 export interface Injection {

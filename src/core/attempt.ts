@@ -146,9 +146,7 @@ function phaseTimer(attempt: Attempt): Effect[] {
     case 'receiving':
       return [
         { do: 'arm', timer: 'phase', ms: limits.stallMs },
-        ...(limits.minBytesPerSecond > 0
-          ? ([{ do: 'arm', timer: 'speed', ms: limits.speedWindowMs }] as const)
-          : []),
+        ...(limits.minBytesPerSecond > 0 ? ([{ do: 'arm', timer: 'speed', ms: limits.speedWindowMs }] as const) : []),
       ]
     // Nothing is expected of the wire here; the heartbeat and the job's deadline still watch.
     case 'held':
@@ -201,10 +199,7 @@ function onTimer(attempt: Attempt, timer: Timer, bytesInWindow: number | undefin
   return [attempt, []]
 }
 
-function onObserved(
-  attempt: Attempt,
-  seen: Extract<AttemptInput, { on: 'observed' }>,
-): [Attempt, readonly Effect[]] {
+function onObserved(attempt: Attempt, seen: Extract<AttemptInput, { on: 'observed' }>): [Attempt, readonly Effect[]] {
   const { limits } = attempt
   const next: Attempt = { ...attempt, isStopped: seen.stopped }
   if (attempt.phase === 'terminating') {
@@ -263,10 +258,7 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
       if (!isLive) return [{ ...attempt, claim: input.claim }, []]
       return [
         { ...attempt, phase: 'claimed', claim: input.claim },
-        [
-          ...disarm('boot', 'phase', 'heartbeat', 'speed'),
-          { do: 'arm', timer: 'linger', ms: attempt.limits.lingerMs },
-        ],
+        [...disarm('boot', 'phase', 'heartbeat', 'speed'), { do: 'arm', timer: 'linger', ms: attempt.limits.lingerMs }],
       ]
     case 'garbled':
       return isLive ? terminate(attempt, { kind: 'garbled', detail: input.detail }) : [attempt, []]

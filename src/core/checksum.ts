@@ -1,25 +1,9 @@
 // Decides what counts as a checksum in a list. Knows nothing of hashing files.
 
-import type { Checksum, ChecksumAlgorithm } from './job.ts'
-import { printable } from './redact.ts'
+import { CHECKSUM_ALGORITHMS, type Checksum, type ChecksumAlgorithm } from './job.ts'
+import { excerpt } from './printable.ts'
 
 const HEX_DIGITS: Readonly<Record<ChecksumAlgorithm, number>> = { md5: 32, 'sha-1': 40, 'sha-256': 64, 'sha-512': 128 }
-const BY_SPELLING: ReadonlyMap<string, ChecksumAlgorithm> = new Map([
-  ['md5', 'md5'],
-  ['sha1', 'sha-1'],
-  ['sha-1', 'sha-1'],
-  ['sha256', 'sha-256'],
-  ['sha-256', 'sha-256'],
-  ['sha512', 'sha-512'],
-  ['sha-512', 'sha-512'],
-])
-const BY_LENGTH: ReadonlyMap<number, ChecksumAlgorithm> = new Map([
-  [32, 'md5'],
-  [40, 'sha-1'],
-  [64, 'sha-256'],
-  [128, 'sha-512'],
-])
-
 export type ChecksumResult = { ok: true; checksum: Checksum } | { ok: false; problem: string }
 
 /** `sha-256=HEX`; `sha256` and capitals are read too. */
@@ -28,10 +12,11 @@ export function parseChecksum(text: string): ChecksumResult {
   if (equals < 0) return { ok: false, problem: 'checksum names no algorithm; write checksum=sha-256=HEX' }
   const spelling = text.slice(0, equals).trim()
   const hex = text.slice(equals + 1).trim()
-  const algorithm = BY_SPELLING.get(spelling.toLowerCase())
+  const name = spelling.toLowerCase().replace(/^sha(?=\d)/, 'sha-')
+  const algorithm = CHECKSUM_ALGORITHMS.find((known) => known === name)
   if (algorithm === undefined) {
     const allowed = 'md5, sha-1, sha-256 and sha-512'
-    return { ok: false, problem: `checksum algorithm "${printable(spelling)}" is unknown; ${allowed} are known` }
+    return { ok: false, problem: `checksum algorithm "${excerpt(spelling)}" is unknown; ${allowed} are known` }
   }
   if (!/^[0-9a-f]*$/i.test(hex)) {
     return {
@@ -48,7 +33,7 @@ export function parseChecksum(text: string): ChecksumResult {
 
 /** A bare digest as sha256sum and its kin print it: the number of digits names the algorithm. */
 export function checksumByLength(hex: string): ChecksumResult {
-  const algorithm = BY_LENGTH.get(hex.length)
+  const algorithm = CHECKSUM_ALGORITHMS.find((known) => HEX_DIGITS[known] === hex.length)
   if (algorithm !== undefined) return { ok: true, checksum: { algorithm, hex: hex.toLowerCase() } }
   const counts = '32 (md5), 40 (sha-1), 64 (sha-256) or 128 (sha-512)'
   return { ok: false, problem: `checksum before the URL has ${hex.length} hex digits; it must have ${counts}` }

@@ -203,12 +203,18 @@ const DISK_TEXT: Readonly<Record<string, string>> = {
   ENOENT: 'no such directory',
   ENAMETOOLONG: 'the path is too long',
   EDQUOT: 'the disk quota is used up',
-  EMFILE: 'too many open files (raise ulimit -n or lower -j)',
-  ENFILE: 'the system has too many open files',
   EIO: 'input/output error of the disk',
   EFBIG: 'the file is larger than the file system or ulimit allows',
   ELOOP: 'a symbolic link stands in the way',
   EXDEV: 'the directory crosses file systems',
+}
+
+const SPAWN_TEXT: Readonly<Record<string, string>> = {
+  EAGAIN: 'the limit of processes is reached (raise ulimit -u or lower -j)',
+  ENOMEM: 'no memory for another process (lower -j)',
+  EMFILE: 'too many open files (raise ulimit -n or lower -j)',
+  ENFILE: 'the system has too many open files',
+  ENOENT: 'the program is missing',
 }
 
 const NETWORK_TEXT: Readonly<Record<string, string>> = {
@@ -325,7 +331,7 @@ export function describe(failure: Failure): string {
     case 'child-error':
       return `CRASHED the child failed inside: ${failure.detail}`
     case 'spawn':
-      return `cannot start a child process: ${failure.code}`
+      return `cannot start a child process: ${tag(SPAWN_TEXT[failure.code], failure.code)}`
     case 'bad-line':
       return failure.problem
     case 'list-changed':

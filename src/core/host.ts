@@ -1,6 +1,8 @@
 // Decides how one host is treated: how many transfers at once, when it is left in peace, when it is given up.
 // Knows nothing of queues, clocks or sockets.
 
+import type { Failure } from './failure.ts'
+import { classOf, describe, isConnectFailure } from './failure.ts'
 import { backoffMs } from './retry.ts'
 
 export interface HostHealth {
@@ -128,4 +130,20 @@ export function judgeHost(
       return pause({ ...next, isProbing: true }, backoffMs(rules.retryDelayMs, Math.min(4, failedProbes + 1)))
     }
   }
+}
+
+/** What an attempt's end says about its host; undefined when nothing: it was ours, the disk's or the child's. */
+export function hostInputOf(
+  end: { readonly ok: true; readonly outcome: string } | { readonly ok: false; readonly failure: Failure },
+  start: { readonly index: number; readonly isProbe: boolean },
+): HostInput | undefined {
+  if (end.ok) return end.outcome === 'skipped' ? undefined : { on: 'success' }
+  const { failure } = end
+  if (isConnectFailure(failure)) return { on: 'connect-failure', cause: describe(failure), isProbe: start.isProbe }
+  if (failure.kind === 'http-status' && (failure.status === 429 || failure.status === 503)) {
+    const { retryAfterMs } = failure
+    return { on: 'refused', job: start.index, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  }
+  const of = classOf(failure)
+  return ['http', 'auth', 'tls', 'protocol', 'network'].includes(of) ? { on: 'answered' } : undefined
 }

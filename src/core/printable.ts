@@ -19,6 +19,13 @@ export function printable(text: string): string {
   return text.replace(UNSAFE, escaped)
 }
 
+/** {@link printable}, cut to `limit` characters: what a sentence may quote of a text of any length. */
+export function excerpt(text: string, limit = 100): string {
+  // Cut before escaping bounds the work, cut after it bounds the result.
+  const characters = Array.from(printable(text.slice(0, limit * 2 + 2)))
+  return characters.length <= limit ? characters.join('') : `${characters.slice(0, limit - 1).join('')}…`
+}
+
 /**
  * {@link printable} for a terminal that does not speak UTF-8. There the second byte of an `ě` is a C1 control,
  * so everything outside ASCII is spelled out.

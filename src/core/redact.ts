@@ -1,4 +1,6 @@
-// Decides what of a text may be shown: secrets masked, invisible characters spelled out. Knows nothing of who looks.
+// Decides what of a text is a secret and masks it. Knows nothing of who looks.
+
+import { excerpt } from './printable.ts'
 
 const MASK = '***'
 const SECRET_KEY = /token|key|sig|secret|pass|pwd|auth|credential|session|^x-amz-|code|jwt|sas|hmac|policy/i
@@ -6,7 +8,6 @@ const USERINFO = /((?:https?|ftp):[\\/]|[\\/]{2})[^\\/?#]*@/gi
 // A password with an unescaped / ? or # makes the URL invalid, and it is the invalid URL that gets quoted.
 const BROKEN_USERINFO = /(?:(?:https?|ftp):[\\/]|[\\/]{2})(?![[\\/])(?=[^\\/?#@:]*:(?!\d*(?:[\\/?#]|$)))/i
 const BARE_USERINFO = /^\s*[^\s\\/?#@:]+:[^\s\\/?#]*@/
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 /**
  * The text with the userinfo of every URL and the values of secret-looking query keys replaced by `***`.
@@ -45,19 +46,9 @@ function unescapeAscii(text: string): string {
   return text.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
-/** The text with control, format and bidi characters as `\u{…}`, cut to `limit` characters. */
-export function printable(text: string, limit = 100): string {
-  // Cut before escaping bounds the work, cut after it bounds the result.
-  const shown = text
-    .slice(0, limit * 2 + 2)
-    .replace(INVISIBLE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`)
-  const characters = Array.from(shown)
-  return characters.length <= limit ? shown : `${characters.slice(0, limit - 1).join('')}…`
-}
-
-/** What a problem may quote from a list: redacted, then printable, in double quotes. */
+/** What a problem may quote from a list: redacted, then an excerpt, in double quotes. */
 export function quoted(text: string): string {
-  return `"${printable(redactUrl(text))}"`
+  return `"${excerpt(redactUrl(text))}"`
 }
 
 /** {@link redactUrl} for every http(s) URL in a longer text, such as a crashed child's last words. */

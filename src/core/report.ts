@@ -42,13 +42,8 @@ export interface ReportWarning {
   readonly message: string
 }
 
-export interface HostState {
-  readonly host: string
-  readonly change: 'cap-lowered' | 'paused' | 'down'
-  readonly reason: string
-  readonly at: number
-  readonly until: number | null
-  readonly cap: number
+/** The last change of a host's state. */
+export interface HostState extends Omit<Extract<RunEvent, { type: 'host-changed' }>, 'type'> {
   /** How often its state changed in this run. */
   readonly changes: number
 }
@@ -60,11 +55,7 @@ export interface LineSet {
   dropped: number
 }
 
-export interface Stop {
-  readonly at: number
-  readonly cause: 'signal' | 'run-deadline' | 'disk-full' | 'crash-loop' | 'halt'
-  readonly reason: string
-}
+export type Stop = Omit<Extract<RunEvent, { type: 'stopping' }>, 'type'>
 
 /** What is known of a run so far. Owned and changed by {@link step}; everybody else only reads it. */
 export interface Report {

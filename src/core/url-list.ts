@@ -1,6 +1,7 @@
 // Decides what the rows of a list mean and what is wrong with them. Knows nothing of files, bytes or targets on disk.
 
 import { checksumByLength, parseChecksum } from './checksum.ts'
+import { type HeaderResult, parseHeader, parseHeaderLine } from './header.ts'
 import type { Entry, EntryOptions } from './job.ts'
 import { quoted } from './redact.ts'
 import { parseDuration } from './units.ts'
@@ -59,8 +60,6 @@ const OTHER_NAMES: Readonly<Record<string, OptionName>> = {
 const HEX_ROW = /^([0-9a-f]{8,}) +\*?(.*)$/i
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const CONTROL = /[\u0000-\u001f\u007f]/
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -99,7 +98,7 @@ export function parseRow(first: number, lines: readonly RowLine[]): RowResult {
   return { ok: true, entry: { line: first, urls: [url, ...mirrors], options: draft.options } }
 }
 
-/** Parses a whole list held in memory. */
+/** Parses a whole list held in memory: the plain meaning that reading a file in two passes is held against. */
 export function parseList(text: string): { entries: Entry[]; errors: ListError[] } {
   const entries: Entry[] = []
   const errors: ListError[] = []
@@ -115,22 +114,6 @@ export function parseList(text: string): { entries: Entry[]; errors: ListError[]
     start = end
   }
   return { entries, errors }
-}
-
-/** The row that {@link parseRow} reads as this entry: aria2's form where it can carry the values, else JSON. */
-export function formatEntry({ urls, options }: Entry): string {
-  const { checksum, headers = [], deadlineMs, timeoutMs, ...plain } = options
-  const scalars: Record<string, string | number> = { ...plain }
-  if (checksum !== undefined) scalars.checksum = `${checksum.algorithm}=${checksum.hex}`
-  if (deadlineMs !== undefined) scalars.deadline = `${deadlineMs}ms`
-  if (timeoutMs !== undefined) scalars.timeout = `${timeoutMs}ms`
-  const fields = headers.map(([name, value]) => `${name}: ${value}`)
-  const values = Object.values(scalars).map(String)
-  if (values.some((value) => value !== value.trim() || CONTROL.test(value) || !value.isWellFormed())) {
-    return JSON.stringify({ url: urls, ...scalars, ...(fields.length > 0 && { headers: fields }) })
-  }
-  const optionLines = Object.entries(scalars).map(([name, value]) => ` ${name}=${value}`)
-  return [urls.join('\t'), ...optionLines, ...fields.map((field) => ` header=${field}`)].join('\n')
 }
 
 /** `example.com:443`: what host limits count by. Takes a URL as an entry carries it. */
@@ -285,9 +268,9 @@ function readJsonField(draft: Draft, key: string, value: unknown, fail: Fail): v
     if (isTexts(urls)) readUrls(draft, urls, fail)
     else fail('"url" must be a string or an array of strings')
   } else if (key === 'headers') {
-    const fields = headerFields(value)
-    if (fields === undefined) fail('"headers" must be an object of strings or an array of "Name: value"')
-    else for (const field of fields) readHeader(draft, field, fail)
+    const headers = parseHeaders(value)
+    if (headers === undefined) fail('"headers" must be an object of strings or an array of "Name: value"')
+    else for (const header of headers) addHeader(draft, header, fail)
   } else if (key !== 'header' && isOptionName(key)) {
     const takesNumber = key === 'deadline' || key === 'timeout' || key === 'tries' || key === 'split'
     if (typeof value === 'string' || (takesNumber && typeof value === 'number'))
@@ -302,37 +285,27 @@ function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }
 
-function headerFields(value: unknown): readonly (readonly [string, string])[] | undefined {
-  if (isTexts(value)) return value.map(splitHeader)
+/** Undefined where the value is neither an array of lines nor an object of strings. */
+function parseHeaders(value: unknown): readonly HeaderResult[] | undefined {
+  if (isTexts(value)) return value.map(parseHeaderLine)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  const fields: (readonly [string, string])[] = []
+  const headers: HeaderResult[] = []
   for (const [name, text] of Object.entries(value)) {
     if (typeof text !== 'string') return undefined
-    fields.push([name, text])
+    headers.push(parseHeader(name, text))
   }
-  return fields
+  return headers
 }
 
-/** A field without a colon gets an empty name, which no header may have. */
-function splitHeader(text: string): readonly [string, string] {
-  const colon = text.indexOf(':')
-  return colon < 0 ? ['', text] : [text.slice(0, colon), text.slice(colon + 1)]
-}
-
-function readHeader(draft: Draft, [name, given]: readonly [string, string], fail: Fail): void {
-  const value = given.replace(/^[ \t]+|[ \t]+$/g, '')
-  // A value is never quoted: it may be a secret.
-  if (name === '') fail('header has no name; write header=Name: value')
-  else if (!TOKEN.test(name)) fail(`header name ${quoted(name)} is not allowed; use letters, digits and -`)
-  else if (!FIELD_VALUE.test(value)) {
-    fail(`header ${name} has a character no header may carry; use printable Latin-1 without line breaks`)
-  } else draft.headers.push([name, value])
+function addHeader(draft: Draft, header: HeaderResult, fail: Fail): void {
+  if (header.ok) draft.headers.push([header.name, header.value])
+  else fail(header.problem)
 }
 
 function readOption(draft: Draft, name: OptionName, value: string, fail: Fail): void {
   const { options } = draft
   if (name === 'header') {
-    readHeader(draft, splitHeader(value), fail)
+    addHeader(draft, parseHeaderLine(value), fail)
     return
   }
   const field = name === 'deadline' ? 'deadlineMs' : name === 'timeout' ? 'timeoutMs' : name

@@ -7,7 +7,7 @@ import { execa } from 'execa'
 import type { End } from '../core/attempt.ts'
 import { decodeChildMessage } from '../protocol/decode.ts'
 import { encodeFrame, FrameReader } from '../protocol/frame.ts'
-import { WIRE_DESCRIPTOR } from '../protocol/message.ts'
+import { MAX_MESSAGE_BYTES, WIRE_DESCRIPTOR } from '../protocol/message.ts'
 import { inherited } from './descriptor.ts'
 import type { Hardening } from './hardening.ts'
 import { childCommand, childEnvironment } from './hardening.ts'
@@ -120,7 +120,7 @@ function startProcess(
 }
 
 function readMessages(on: (event: LeaseEvent) => void, count: () => void): (this: Socket, chunk: Buffer) => void {
-  const reader = new FrameReader()
+  const reader = new FrameReader(MAX_MESSAGE_BYTES)
   let isGarbled = false
   return (chunk) => {
     // After the first garbage nothing from this child is believed.

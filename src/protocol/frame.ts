@@ -5,8 +5,6 @@
 // an end is buffered without a limit. One bad child would cost the run. A socket pair with these frames costs
 // the bad child only.
 
-import { MAX_FRAME_BYTES } from './message.ts'
-
 export type Frame = { readonly kind: 'line'; readonly line: string } | { readonly kind: 'too-long' }
 
 /** Feed chunks, get whole lines. After a too long line everything until its end is dropped. */
@@ -14,6 +12,11 @@ export class FrameReader {
   #pending: Buffer[] = []
   #pendingBytes = 0
   #isDropping = false
+  readonly #maxBytes: number
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
 
   push(chunk: Buffer): Frame[] {
     const frames: Frame[] = []
@@ -31,7 +34,7 @@ export class FrameReader {
 
   #keep(part: Buffer, frames: Frame[]): void {
     if (this.#isDropping || part.length === 0) return
-    if (this.#pendingBytes + part.length > MAX_FRAME_BYTES) {
+    if (this.#pendingBytes + part.length > this.#maxBytes) {
       frames.push({ kind: 'too-long' })
       this.#isDropping = true
       this.#clear()

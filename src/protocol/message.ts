@@ -5,12 +5,15 @@
 // The child decides nothing: every response's head is a question, and the supervisor answers with another
 // request (`go`), the bytes to take (`receive`) or `refuse`. Body bytes never cross this wire. After its claim
 // (`done`, `refused`, `failed`) the child leaves; only the reap ends the attempt.
-// One JSON object a line, at most MAX_FRAME_BYTES; what does not decode is garbled, and garbled is killed.
+// One JSON object a line, of bounded length; what does not decode is garbled, and garbled is killed.
 
 import * as v from 'valibot'
 
 export const PROTOCOL_VERSION = 1
-export const MAX_FRAME_BYTES = 512 * 1024
+/** What a child may say in one breath: headers are at most 64 KiB, doubled at worst by JSON. */
+export const MAX_MESSAGE_BYTES = 512 * 1024
+/** What it may be told: headers, URL and the certificates of --cacert. */
+export const MAX_COMMAND_BYTES = 8 * 2 ** 20
 /** The child's descriptors: the one file it may touch stands in for its standard input; then the wire. */
 export const FILE_DESCRIPTOR = 0
 export const WIRE_DESCRIPTOR = 3

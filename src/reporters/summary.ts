@@ -57,10 +57,7 @@ export function wrapWords(words: readonly string[], width: number, indent: strin
 }
 
 /** What happened to a failed job, where, and what was done about it; without its line and URL. */
-export function whatHappened(
-  { sentence, outcome, signals, countedTries, keptBytes }: FailedSample,
-  tries?: number,
-): string {
+function whatHappened({ sentence, outcome, signals, countedTries, keptBytes }: FailedSample, tries?: number): string {
   const parts = [sentence]
   // A cancelled child was told to stop too, but that is no news.
   if (signals.length > 0 && outcome !== 'cancelled') parts.push(signals.join(' then '))

@@ -47,6 +47,11 @@ export function isUtf8Locale(env: Readonly<Record<string, string | undefined>>):
   return /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '')
 }
 
+/** Printable text, of several lines perhaps, as the terminal can show it; see {@link printableAscii}. */
+function shownText(text: string, isUtf8: boolean): string {
+  return isUtf8 ? text : text.split('\n').map(printableAscii).join('\n')
+}
+
 /** One download at one moment, with what only its history tells. */
 export interface ActiveLine {
   readonly progress: Progress
@@ -117,7 +122,7 @@ function activeLine({ progress, bytesPerSecond }: ActiveLine, width: number, sty
   else if (width >= 32) right = `${percent} ${speed}${again}`
   else right = percent.trim() === '' ? word : percent
   const nameWidth = Math.max(NAME_MIN_COLUMNS, width - right.length - 1)
-  const name = fitName(style.isUtf8 ? printable(out) : printableAscii(out), nameWidth, style)
+  const name = fitName(shownText(printable(out), style.isUtf8), nameWidth, style)
   return style.ruler.slice(`${name} ${right}`, 0, width).trimEnd()
 }
 
@@ -205,13 +210,11 @@ export async function createTtyReporter({
     if (failed > 0) total.push(painted(RED, `${grouped(failed)} failed`, isColour))
     if (waiting > 0) total.push(`${grouped(waiting)} waiting`)
     for (const { host, until } of pausedHosts.slice(0, 3)) {
-      total.push(`${safe(host)} paused ${formatDuration(Math.max(0, until - at))}`)
+      total.push(`${shownText(printable(host), isUtf8)} paused ${formatDuration(Math.max(0, until - at))}`)
     }
     if (pausedHosts.length > 3) total.push(`${counted(pausedHosts.length - 3, 'more paused host')}`)
     return frameLines(lines, total, style())
   }
-
-  const safe = (text: string) => (isUtf8 ? printable(text) : printableAscii(text))
 
   const draw = () => {
     drawnAtMs = now()
@@ -234,14 +237,13 @@ export async function createTtyReporter({
 
   /** Prints for good, above the moving lines. */
   const say = (text: string) => {
-    if (pending.length < MAX_PENDING) pending.push(isUtf8 ? text : printableAscii(text))
+    if (pending.length < MAX_PENDING) pending.push(shownText(text, isUtf8))
     else pendingDropped++
   }
   const complain = (text: string) => {
     const mark = /^\S+(?: \d\S*)?/.exec(text)?.[0] ?? ''
     const rest = text.slice(mark.length)
-    if (pending.length < MAX_PENDING)
-      pending.push(painted(RED, mark, isColour) + (isUtf8 ? rest : printableAscii(rest)))
+    if (pending.length < MAX_PENDING) pending.push(painted(RED, mark, isColour) + shownText(rest, isUtf8))
     else pendingDropped++
   }
 
@@ -288,6 +290,7 @@ export async function createTtyReporter({
       drawIfDue()
     },
     note(text) {
+      // As one: only bursts are cut short, not what somebody asked for.
       say(text)
       draw()
     },
@@ -298,11 +301,7 @@ export async function createTtyReporter({
       draw()
       update.done()
       const columns = Math.max(40, screen.columns - 1)
-      screen.write(
-        `${summaryLines(report(), { width: columns })
-          .map((line) => (isUtf8 ? line : printableAscii(line)))
-          .join('\n')}\n`,
-      )
+      screen.write(`${shownText(summaryLines(report(), { width: columns }).join('\n'), isUtf8)}\n`)
     },
   }
 }

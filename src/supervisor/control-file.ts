@@ -1,7 +1,7 @@
 // The note beside a part: which version it is of and which bytes are there. Believed only as far as it can be
 // checked. Knows nothing of how bytes get there.
 
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import * as v from 'valibot'
 import type { Range } from '../core/segment.ts'
 import { areSoundRanges } from '../core/segment.ts'
@@ -49,8 +49,10 @@ export interface Control {
 export function readControl(path: string): Control | undefined {
   let text: string
   try {
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    // A pipe planted here would otherwise be waited for without end.
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
     try {
+      if (!fstatSync(descriptor).isFile()) return undefined
       text = readFileSync(descriptor, 'utf8')
     } finally {
       closeSync(descriptor)
@@ -80,11 +82,18 @@ export function writeControl(path: string, control: Control): void {
   const descriptor = openSync(temporary, flags, 0o600)
   try {
     const { sizeBytes, bootId, ...rest } = control
-    writeSync(descriptor, JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null }))
+    // Not writeSync: a disk that is nearly full takes the first half without an error.
+    writeFileSync(
+      descriptor,
+      JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null }),
+    )
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
   } finally {
     closeSync(descriptor)
   }
-  renameSync(temporary, path)
 }
 
 /** The ranges that are still true: all of this boot, else only what was on the disk. Within the part's length. */

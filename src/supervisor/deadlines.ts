@@ -12,6 +12,8 @@ export interface DeadlineHandle<T extends string> {
 /** The heart beats each second; a beat later than this was a pause of the whole machine. */
 export const TICK_MS = 1000
 const SUSPENDED_AFTER_MS = 4000
+/** Node's timers hold 31 bits; a longer one would fire at once, again and again. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1
 
 interface Armed {
   dueMs: number
@@ -49,6 +51,8 @@ export class Deadlines {
     const own = new Set<string>()
     return {
       arm: (timer, ms) => {
+        // What is armed after a gap has nothing to catch up, so the gap is dealt with first.
+        this.#checkGapIfLate()
         const key = prefix + timer
         own.add(key)
         this.#armed.set(key, { dueMs: this.#world.monotonicMs() + ms, fire: () => onTimer(timer) })
@@ -86,7 +90,8 @@ export class Deadlines {
     if (soonest >= this.#wakeAtMs && this.#wake !== undefined) return
     clearTimeout(this.#wake)
     this.#wakeAtMs = soonest
-    this.#wake = setTimeout(() => this.#fire(), Math.max(0, soonest - this.#world.monotonicMs()))
+    const sleepMs = Math.max(0, soonest - this.#world.monotonicMs())
+    this.#wake = setTimeout(() => this.#fire(), Math.min(sleepMs, LONGEST_SLEEP_MS))
   }
 
   #fire(): void {

@@ -254,7 +254,8 @@ export class JobRun {
           url,
           headers,
           beatMs,
-          ...(ca === undefined || job.urls.every((mirror) => mirror.startsWith('http:')) ? {} : { ca }),
+          // Also for http: a redirect may lead to https.
+          ...(ca === undefined ? {} : { ca }),
         },
         descriptor: part.descriptor,
         ...(this.#fault === undefined ? {} : { fault: this.#fault }),

@@ -13,6 +13,7 @@ export async function lockDescriptor(descriptor: number, hardening: Hardening): 
   const result = await execa(hardening.flock, ['-n', '0'], {
     reject: false,
     buffer: false,
+    cleanup: false,
     extendEnv: false,
     env: {},
     stdin: inherited(descriptor),

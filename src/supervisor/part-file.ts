@@ -124,6 +124,8 @@ export async function openPart(
       try {
         return { ok: true, part: new PartFile(descriptor, finalPath, identity) }
       } catch (error) {
+        // Where there is no room for the note, a new part is only litter; an old one still has its bytes.
+        if (fstatSync(descriptor).size === 0) rmSync(path, { force: true })
         closeSync(descriptor)
         return { ok: false, failure: diskFailure(error, 'write beside', path) }
       }
@@ -181,8 +183,12 @@ export class PartFile {
   #sizeBytes: number | undefined
   #completed: readonly Range[] = []
   #synced: readonly Range[] = []
+  /** Counts the beginnings, so that a late sync is not taken for one of these bytes. */
+  #transfer = 0
   #isSyncing = false
   #isClosed = false
+  /** It was committed or discarded: a late note would be one of nothing. */
+  #isGone = false
 
   /** Throws what the disk throws when the note cannot be written. */
   constructor(descriptor: number, finalPath: string, identity: PartIdentity) {
@@ -232,6 +238,7 @@ export class PartFile {
 
   /** A response's bytes begin at `fromBytes`: what is beyond them is dropped before the first new one. */
   begin(validator: Validator, sizeBytes: number | undefined, fromBytes: number): Failure | undefined {
+    this.#transfer++
     try {
       // Also when bytes are kept: what lies beyond them was never recorded and may be anything.
       ftruncateSync(this.descriptor, fromBytes)
@@ -253,7 +260,7 @@ export class PartFile {
 
   /** Writes the note; a disk that refuses it costs only the next run's head start. */
   save(): void {
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#isGone) return
     try {
       this.#write()
     } catch (error) {
@@ -266,9 +273,11 @@ export class PartFile {
     if (this.#isSyncing || this.#isClosed) return
     this.#isSyncing = true
     const covered = this.#completed
+    const transfer = this.#transfer
     try {
       await fdatasyncAsync(this.descriptor)
-      this.#synced = covered
+      // What was covered may have been dropped meanwhile, for bytes that are not on the disk yet.
+      if (transfer === this.#transfer) this.#synced = covered
     } catch {
       // Not synced, not claimed.
     } finally {
@@ -296,10 +305,11 @@ export class PartFile {
       const target = inspectTarget(this.finalPath)
       if (target.kind === 'refused') return failed(target.failure)
       if (!isSameFile(this.descriptor, this.path)) return failed({ kind: 'locked', path: this.path })
-      fchmodSync(this.descriptor, target.kind === 'file' ? target.mode : 0o666 & ~process.umask())
+      fchmodSync(this.descriptor, target.kind === 'file' ? target.mode & 0o777 : 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
       renameSync(this.path, this.finalPath)
+      this.#isGone = true
       if (options.fsync === 'file') await syncDirectory(dirname(this.finalPath))
       rmSync(this.#controlPath, { force: true })
     } catch (error) {
@@ -310,8 +320,11 @@ export class PartFile {
 
   /** Forgets the part: the target is as it should be without it. */
   discard(): void {
+    // Another run may have taken the name meanwhile: then both files are its own.
+    if (!isSameFile(this.descriptor, this.path)) return
+    this.#isGone = true
     try {
-      if (isSameFile(this.descriptor, this.path)) rmSync(this.path)
+      rmSync(this.path)
       rmSync(this.#controlPath, { force: true })
     } catch (error) {
       diskFailure(error, 'remove', this.path)

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import type { KillCause } from '../core/attempt.ts'
 import type { CrashStreak } from '../core/breaker.ts'
 import { countCrash, NO_CRASHES } from '../core/breaker.ts'
-import type { AttemptRecord, IndependentCounts, JobRow, Outcome, RunEvent, RunHeader, Status } from '../core/event.ts'
+import type { IndependentCounts, Outcome, RunEvent, RunHeader, Status } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
-import { classOf, describe, isConnectFailure, outcomeOf } from '../core/failure.ts'
+import { describe } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
-import type { HostInput } from '../core/host.ts'
+import { hostInputOf } from '../core/host.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { hostOf } from '../core/redirect.ts'
@@ -19,10 +19,13 @@ import { Schedule } from '../core/schedule.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import { Deadlines } from './deadlines.ts'
+import { HostNames } from './host-names.ts'
 import { Inbox } from './inbox.ts'
 import type { JobList } from './job-list.ts'
-import type { JobRunContext, JobRunResult } from './job-run.ts'
+import type { JobEnd, JobRunContext, JobRunResult } from './job-run.ts'
 import { JobRun } from './job-run.ts'
+import type { JobState } from './job-state.ts'
+import { rowOf } from './job-state.ts'
 import { lineRanges } from './line-ranges.ts'
 import { bootId } from './liveness.ts'
 import { inspectTarget, syncFileSystem } from './part-file.ts'
@@ -64,24 +67,6 @@ type Happening =
   | { readonly on: 'host-down'; readonly host: number }
   | { readonly on: 'bug'; readonly error: unknown }
 
-/** Everything known of a job that has begun and not ended. */
-interface JobState {
-  readonly job: Job
-  readonly startedAtMs: number
-  readonly deadline: NodeJS.Timeout | undefined
-  readonly deadlineAtMs: number | undefined
-  readonly attempts: AttemptRecord[]
-  readonly warnings: string[]
-  mirror: number
-  countedTries: readonly number[]
-  attempt: number
-  waitMs: number
-  startOver: boolean
-  run: JobRun | undefined
-  lastFailure: Failure | undefined
-  lastResult: JobRunResult | undefined
-}
-
 type StopCause = Extract<RunEvent, { type: 'stopping' }>['cause']
 
 /** Runs the list and resolves with the counts that were made apart from the events. */
@@ -100,7 +85,9 @@ class Run implements RunControls {
   readonly #schedule: Schedule
   readonly #deadlines: Deadlines
   readonly #jobs = new Map<number, JobState>()
-  readonly #hostIds = new Map<string, number>()
+  /** Where each running attempt counts now: a redirect moves it. */
+  readonly #hostOfRun = new Map<JobRun, number>()
+  readonly #hosts: HostNames
   readonly #context: JobRunContext
   readonly #bootId = bootId()
   readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
@@ -112,6 +99,7 @@ class Run implements RunControls {
   constructor(parts: RunParts) {
     this.#parts = parts
     const { settings, list, world } = parts
+    this.#hosts = new HostNames(list.hosts)
     const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs } = settings
     this.#schedule = new Schedule(list.size, jobs, { maxPerHost, retryDelayMs, retryAfterMaxMs })
     this.#deadlines = new Deadlines(
@@ -149,7 +137,7 @@ class Run implements RunControls {
   }
 
   status(): Status {
-    const { world, settings, list } = this.#parts
+    const { world, settings } = this.#parts
     const now = world.nowMs()
     const active = [...this.#jobs.values()].flatMap(({ job, run, attempt }) =>
       run === undefined
@@ -171,12 +159,12 @@ class Run implements RunControls {
     const offset = now - world.monotonicMs()
     const pausedHosts = this.#schedule
       .paused(world.monotonicMs())
-      .map(({ host, untilMs }) => ({ host: this.#hostName(host, list), until: Math.round(untilMs + offset) }))
+      .map(({ host, untilMs }) => ({ host: this.#hosts.nameOf(host), until: Math.round(untilMs + offset) }))
     return { at: now, active, waiting: this.#schedule.waiting, slots: settings.jobs, pausedHosts }
   }
 
   async main(): Promise<void> {
-    const { settings, list, world, isolation, state, header } = this.#parts
+    const { settings, world, isolation, state, header } = this.#parts
     this.#emit({ type: 'run-started', at: world.nowMs(), run: header })
     const runTimer =
       settings.runDeadlineMs === undefined
@@ -184,7 +172,6 @@ class Run implements RunControls {
         : setTimeout(() => this.#inbox.push({ on: 'run-deadline' }), this.#untilRunDeadline(settings.runDeadlineMs))
     const screen = this.#startScreen()
     try {
-      for (const [id, host] of list.hosts.entries()) this.#hostIds.set(host, id)
       await this.#enterJobs()
       while (!this.#isOver()) {
         this.#startWhatMay()
@@ -192,6 +179,11 @@ class Run implements RunControls {
         this.#planWake()
         this.#handle(await this.#inbox.next())
       }
+    } catch (error) {
+      // A bug of ours must not leave children behind: none is ours to keep after this.
+      for (const { run } of this.#jobs.values()) run?.stop({ kind: 'stopped', reason: 'internal error' }, true)
+      await isolation.close()
+      throw error
     } finally {
       clearTimeout(runTimer)
       clearTimeout(this.#wake)
@@ -303,24 +295,24 @@ class Run implements RunControls {
     )
   }
 
-  /** Where each running attempt counts now: a redirect moves it. */
-  readonly #hostOfRun = new Map<JobRun, number>()
-
   #newState(job: Job, host: number): JobState {
     const { settings, world } = this.#parts
-    const deadlineMs = job.options.deadlineMs ?? settings.deadlineMs
+    const afterMs = job.options.deadlineMs ?? settings.deadlineMs
     return {
       job,
       startedAtMs: world.nowMs(),
       deadline:
-        deadlineMs === undefined
+        afterMs === undefined
           ? undefined
-          : setTimeout(() => this.#inbox.push({ on: 'job-deadline', index: job.index }), deadlineMs),
-      deadlineAtMs: deadlineMs === undefined ? undefined : world.monotonicMs() + deadlineMs,
+          : {
+              timer: setTimeout(() => this.#inbox.push({ on: 'job-deadline', index: job.index }), afterMs),
+              atMs: world.monotonicMs() + afterMs,
+              afterMs,
+            },
       attempts: [],
       warnings: [],
       // Not the first where that one's host was given up before the job began.
-      mirror: Math.max(0, job.urls.findIndex((url) => this.#hostId(hostOf(new URL(url))) === host)),
+      mirror: Math.max(0, job.urls.findIndex((url) => this.#hostOfUrl(url) === host)),
       countedTries: job.urls.map(() => 0),
       attempt: 0,
       waitMs: 0,
@@ -368,8 +360,7 @@ class Run implements RunControls {
   #onJobDeadline(index: number): void {
     const state = this.#jobs.get(index)
     if (state === undefined) return
-    const deadlineMs = state.job.options.deadlineMs ?? this.#parts.settings.deadlineMs ?? 0
-    const failure: KillCause = { kind: 'deadline', afterMs: deadlineMs }
+    const failure: KillCause = { kind: 'deadline', afterMs: state.deadline?.afterMs ?? 0 }
     if (state.run !== undefined) return state.run.stop(failure)
     // It waits, for a retry or for its host: its place in the queue is given up.
     this.#schedule.cancel(index)
@@ -378,7 +369,7 @@ class Run implements RunControls {
 
   #onHop(run: JobRun, toHostName: string): boolean {
     const from = this.#hostOfRun.get(run) ?? 0
-    const to = this.#hostId(toHostName)
+    const to = this.#hosts.idOf(toHostName)
     this.#hostOfRun.set(run, to)
     return this.#schedule.move(run.progress.job.index, from, to, this.#parts.world.monotonicMs())
   }
@@ -395,7 +386,7 @@ class Run implements RunControls {
     state.warnings.push(...result.warnings)
 
     const failure = result.end.ok ? undefined : result.end.failure
-    const hostInput = hostInputOf(result, start)
+    const hostInput = hostInputOf(result.end, start)
     const verdict = hostInput === undefined ? undefined : this.#schedule.judge(host, hostInput, world.monotonicMs())
     if (verdict?.change !== undefined) this.#announceHost(host, verdict.change, failure)
     if (result.isAbandoned) this.#schedule.loseSlot(host)
@@ -445,7 +436,7 @@ class Run implements RunControls {
       {
         nowMs,
         random: world.random(),
-        ...(state.deadlineAtMs === undefined ? {} : { deadlineAtMs: state.deadlineAtMs }),
+        ...(state.deadline === undefined ? {} : { deadlineAtMs: state.deadline.atMs }),
       },
     )
     if (decision.do === 'give-up') {
@@ -458,7 +449,7 @@ class Run implements RunControls {
     state.countedTries = decision.countedTries
     state.startOver = decision.startOver
     state.waitMs = decision.waitMs
-    const next = this.#hostId(hostOf(new URL(state.job.urls[state.mirror] ?? state.job.urls[0])))
+    const next = this.#hostOfUrl(state.job.urls[state.mirror] ?? state.job.urls[0])
     // Nothing starts at a host that was given up, so nothing may wait for it.
     if (this.#isDown(next)) return this.#endJob(state, { ok: false, failure })
     this.#planRetry(state, decision.waitMs, describe(failure), next)
@@ -482,7 +473,8 @@ class Run implements RunControls {
   #stop(cause: StopCause, failure: KillCause): void {
     if (this.#stopping !== undefined) return
     this.#stopping = { cause, failure }
-    this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason: describe(failure) })
+    const reason = failure.kind === 'stopped' ? failure.reason : describe(failure)
+    this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason })
     for (const { run } of this.#jobs.values()) run?.stop(failure)
     // A byte a row, because the rest of a million lines may be concerned.
     const isNotStarted = new Uint8Array(this.#parts.list.size)
@@ -491,7 +483,7 @@ class Run implements RunControls {
       if (state === undefined) isNotStarted[index] = 1
       else this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
     }
-    this.#endMany(marked(isNotStarted), 'not-started', null, describe(failure))
+    this.#endMany(marked(isNotStarted), 'not-started', null, reason)
   }
 
   #endMany(indexes: Iterable<number>, outcome: Outcome, failure: Failure | null, reason: string): void {
@@ -502,12 +494,12 @@ class Run implements RunControls {
   }
 
   #announceHost(host: number, change: 'cap-lowered' | 'paused' | 'down', failure: Failure | undefined): void {
-    const { world, list } = this.#parts
+    const { world } = this.#parts
     const { pausedUntilMs, cap } = this.#schedule.healthOf(host)
     this.#emit({
       type: 'host-changed',
       at: world.nowMs(),
-      host: this.#hostName(host, list),
+      host: this.#hosts.nameOf(host),
       change,
       reason: failure === undefined ? '' : describe(failure),
       until: change === 'paused' ? Math.round(world.nowMs() + pausedUntilMs - world.monotonicMs()) : null,
@@ -517,9 +509,8 @@ class Run implements RunControls {
 
   /** Fails what waits for a host that is down, some at a time; jobs with a mirror elsewhere go there. */
   #giveUpHost(host: number): void {
-    const { list } = this.#parts
     const cause = this.#schedule.healthOf(host).downBecause ?? 'it cannot be reached'
-    const failure: Failure = { kind: 'host-down', host: this.#hostName(host, list), cause }
+    const failure: Failure = { kind: 'host-down', host: this.#hosts.nameOf(host), cause }
     const fresh = this.#schedule.drain(host, DRAIN_PER_TURN)
     const lost: number[] = []
     for (const index of [...this.#schedule.takeDelayed(host), ...fresh]) {
@@ -533,7 +524,7 @@ class Run implements RunControls {
 
   #goToMirror(index: number): boolean {
     const urls = this.#parts.list.read(index)?.urls ?? []
-    const host = urls.map((url) => this.#hostId(hostOf(new URL(url)))).find((id) => !this.#isDown(id))
+    const host = urls.map((url) => this.#hostOfUrl(url)).find((id) => !this.#isDown(id))
     if (host === undefined) return false
     this.#schedule.delay(index, host, this.#parts.world.monotonicMs())
     return true
@@ -543,46 +534,12 @@ class Run implements RunControls {
     return this.#schedule.healthOf(host).downBecause !== undefined
   }
 
-  #endJob(state: JobState, end: JobRunResult['end']): void {
+  #endJob(state: JobState, end: JobEnd): void {
     const { world } = this.#parts
-    const { job, lastResult } = state
-    clearTimeout(state.deadline)
-    this.#jobs.delete(job.index)
-    const facts = lastResult?.facts
-    const seconds = (ms: number | undefined) => (ms === undefined ? null : ms / 1000)
-    const bytes = state.attempts.reduce((sum, attempt) => sum + attempt.bytes, 0)
-    const transferMs = state.attempts.reduce((sum, { task, started, ended }) => sum + (task === 'fetch' ? ended - started : 0), 0)
-    const row: JobRow = {
-      id: job.id,
-      index: job.index,
-      line: job.line,
-      url: redactUrl(job.urls[state.mirror] ?? job.urls[0]),
-      url_effective: facts?.urlEffective ?? null,
-      out: job.target,
-      outcome: end.ok ? end.outcome : outcomeOf(end.failure),
-      reason: end.ok ? end.reason : describe(end.failure),
-      failure: end.ok ? null : end.failure,
-      http_code: facts?.status ?? null,
-      size_download: bytes,
-      size: end.ok ? end.sizeBytes : null,
-      resumed_from: state.attempts.find(({ task }) => task === 'fetch')?.resumed_from ?? 0,
-      proof: end.ok ? end.proof : null,
-      sha256: lastResult?.sha256 ?? null,
-      etag: facts?.etag ?? null,
-      content_type: facts?.contentType ?? null,
-      remote_ip: facts?.remoteAddress ?? null,
-      num_redirects: facts?.redirects ?? 0,
-      num_retries: Math.max(0, state.attempt - 1),
-      time_namelookup: seconds(facts?.nameLookupMs),
-      time_connect: seconds(facts?.connectMs),
-      time_starttransfer: seconds(facts?.startTransferMs),
-      time_total: (world.nowMs() - state.startedAtMs) / 1000,
-      speed_download: transferMs > 0 ? Math.round((bytes * 1000) / transferMs) : 0,
-      kept: end.ok ? 0 : (lastResult?.keptBytes ?? 0),
-      warnings: state.warnings,
-      attempts: state.attempts,
-    }
-    if (row.outcome === 'downloaded') this.#countOnDisk(job)
+    clearTimeout(state.deadline?.timer)
+    this.#jobs.delete(state.job.index)
+    const row = rowOf(state, end, world.nowMs())
+    if (row.outcome === 'downloaded') this.#countOnDisk(state.job)
     this.#emit({ type: 'job-ended', at: world.nowMs(), row })
   }
 
@@ -602,20 +559,8 @@ class Run implements RunControls {
     this.#wake = setTimeout(() => this.#inbox.push({ on: 'wake' }), Math.min(waitMs, 2 ** 31 - 1))
   }
 
-  #hostId(name: string): number {
-    let id = this.#hostIds.get(name)
-    if (id === undefined) {
-      id = this.#hostIds.size
-      this.#hostIds.set(name, id)
-    }
-    return id
-  }
-
-  #hostName(id: number, list: JobList): string {
-    const listed = list.hosts[id]
-    if (listed !== undefined) return listed
-    for (const [name, known] of this.#hostIds) if (known === id) return name
-    throw new Error(`host ${id} was never named`)
+  #hostOfUrl(url: string): number {
+    return this.#hosts.idOf(hostOf(new URL(url)))
   }
 }
 
@@ -626,21 +571,4 @@ function* marked(marks: Uint8Array): Generator<number> {
 
 function faultFor(settings: Settings, line: number, attempt: number): Fault | undefined {
   return settings.inject.find((order) => order.line === line && (order.isEveryAttempt || attempt === 1))?.fault
-}
-
-/** What an attempt's end says about its host; undefined when nothing. */
-function hostInputOf(result: JobRunResult, start: Start): HostInput | undefined {
-  if (result.end.ok) return result.end.outcome === 'skipped' ? undefined : { on: 'success' }
-  const { failure } = result.end
-  if (isConnectFailure(failure)) {
-    return { on: 'connect-failure', cause: describe(failure), isProbe: start.isProbe }
-  }
-  if (failure.kind === 'http-status' && (failure.status === 429 || failure.status === 503)) {
-    const { retryAfterMs } = failure
-    return { on: 'refused', job: start.index, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
-  }
-  const of = classOf(failure)
-  return of === 'http' || of === 'auth' || of === 'tls' || of === 'protocol' || of === 'network'
-    ? { on: 'answered' }
-    : undefined
 }

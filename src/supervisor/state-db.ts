@@ -22,6 +22,7 @@ export interface StateDb {
   close(): void
 }
 
+const FILE_NAME = 'state.sqlite'
 const SCHEMA_VERSION = 1
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS finished (
@@ -38,7 +39,17 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
     if (isBroken) return undefined
     try {
       opened ??= open(dir)
-      return action(opened)
+      try {
+        return action(opened)
+      } catch (error) {
+        // Damage deep inside shows only when it is read.
+        if (!isDamage(error)) throw error
+        opened.db.close()
+        opened = undefined
+        removeDatabase(dir)
+        opened = open(dir)
+        return action(opened)
+      }
     } catch (error) {
       isBroken = true
       const why = error instanceof Error ? error.message : String(error)
@@ -81,16 +92,24 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
 
 function open(dir: string): { db: DatabaseSync; find: StatementSync; remember: StatementSync } {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const path = join(dir, 'state.sqlite')
+  const path = join(dir, FILE_NAME)
   try {
     return prepare(path)
   } catch (error) {
-    // Only what SQLite itself calls damaged is thrown away; a full disk or a missing right is not damage.
-    const message = error instanceof Error ? error.message : ''
-    if (!/not a database|malformed|corrupt|no such column|wrong schema/i.test(message)) throw error
-    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true })
+    if (!isDamage(error)) throw error
+    removeDatabase(dir)
     return prepare(path)
   }
+}
+
+/** Only what SQLite itself calls damaged is thrown away; a full disk or a missing right is not damage. */
+function isDamage(error: unknown): boolean {
+  const message = error instanceof Error ? error.message : ''
+  return /not a database|malformed|corrupt|no such column|values were supplied|wrong schema/i.test(message)
+}
+
+function removeDatabase(dir: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(join(dir, FILE_NAME + suffix), { force: true })
 }
 
 function prepare(path: string): { db: DatabaseSync; find: StatementSync; remember: StatementSync } {

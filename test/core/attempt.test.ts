@@ -254,7 +254,7 @@ describe('in every reachable state and for every input', () => {
 })
 
 /** Feeds inputs one after the other and collects what they cause. */
-function after(inputs: readonly AttemptInput[], limits = LIMITS): { attempt: Attempt; effects: Effect[] } {
+function feed(inputs: readonly AttemptInput[], limits = LIMITS): { attempt: Attempt; effects: Effect[] } {
   let [attempt] = begin('h:80', limits)
   const effects: Effect[] = []
   for (const input of inputs) {
@@ -283,13 +283,13 @@ describe('timers', () => {
     ['waiting', { kind: 'headers-timeout', afterMs: 300_000 }],
     ['receiving', { kind: 'stall', afterMs: 60_000 }],
   ] as const)('silence while %s is killed for its own reason', (phase, cause) => {
-    const { attempt, effects } = after([SPAWNED, READY, { on: 'phase', phase }, fires('phase')])
+    const { attempt, effects } = feed([SPAWNED, READY, { on: 'phase', phase }, fires('phase')])
     expect(attempt).toMatchObject({ phase: 'terminating', cause, sent: 'SIGTERM' })
     expect(effects.at(-1)).toEqual({ do: 'arm', timer: 'grace', ms: 5000 })
   })
 
   test.each(['held', 'hashing'] as const)('while %s nothing is expected of the wire', (phase) => {
-    const { effects } = after([SPAWNED, READY, receiving, { on: 'phase', phase }])
+    const { effects } = feed([SPAWNED, READY, receiving, { on: 'phase', phase }])
     expect(effects.slice(-2)).toEqual([
       { do: 'disarm', timer: 'phase' },
       { do: 'disarm', timer: 'speed' },
@@ -297,7 +297,7 @@ describe('timers', () => {
   })
 
   test('each beat arms the heartbeat anew, and growth of the part the stall timer', () => {
-    const { effects } = after([SPAWNED, READY, receiving, { on: 'beat' }, { on: 'grew' }])
+    const { effects } = feed([SPAWNED, READY, receiving, { on: 'beat' }, { on: 'grew' }])
     expect(effects.slice(-2)).toEqual([
       { do: 'arm', timer: 'heartbeat', ms: 30_000 },
       { do: 'arm', timer: 'phase', ms: 60_000 },
@@ -305,12 +305,12 @@ describe('timers', () => {
   })
 
   test('growth before the body was to be received means nothing', () => {
-    expect(step(after([SPAWNED, READY]).attempt, { on: 'grew' })[1]).toEqual([])
+    expect(step(feed([SPAWNED, READY]).attempt, { on: 'grew' })[1]).toEqual([])
   })
 
   test('a child that beats no more is hung, one that is slow is too slow', () => {
-    expect(after([READY, fires('heartbeat')]).attempt.cause).toEqual({ kind: 'hang', afterMs: 30_000 })
-    expect(after([READY, receiving, fires('speed', 60_000)]).attempt.cause).toEqual({
+    expect(feed([READY, fires('heartbeat')]).attempt.cause).toEqual({ kind: 'hang', afterMs: 30_000 })
+    expect(feed([READY, receiving, fires('speed', 60_000)]).attempt.cause).toEqual({
       kind: 'too-slow',
       bytesPerSecond: 100,
       windowMs: 600_000,
@@ -318,22 +318,22 @@ describe('timers', () => {
   })
 
   test('fast enough begins the next window', () => {
-    const { attempt, effects } = after([READY, receiving, fires('speed', 1024 * 600)])
+    const { attempt, effects } = feed([READY, receiving, fires('speed', 1024 * 600)])
     expect(attempt.phase).toBe('running')
     expect(effects.at(-1)).toEqual({ do: 'arm', timer: 'speed', ms: 600_000 })
   })
 
   test('no minimum speed arms no speed timer', () => {
-    const { effects } = after([READY, receiving], { ...LIMITS, minBytesPerSecond: 0 })
+    const { effects } = feed([READY, receiving], { ...LIMITS, minBytesPerSecond: 0 })
     expect(effects).not.toContainEqual(expect.objectContaining({ do: 'arm', timer: 'speed' }))
   })
 
   test('a child that does not boot is killed for it', () => {
-    expect(after([SPAWNED, fires('boot')]).attempt.cause).toEqual({ kind: 'boot-timeout', afterMs: 15_000 })
+    expect(feed([SPAWNED, fires('boot')]).attempt.cause).toEqual({ kind: 'boot-timeout', afterMs: 15_000 })
   })
 
   test('a child that closes its channel and stays is given as long as one that lingers', () => {
-    expect(after([SPAWNED, READY, { on: 'channel-closed' }]).effects).toContainEqual({
+    expect(feed([SPAWNED, READY, { on: 'channel-closed' }]).effects).toContainEqual({
       do: 'arm',
       timer: 'heartbeat',
       ms: 3000,
@@ -341,7 +341,7 @@ describe('timers', () => {
   })
 
   test('a child that closes its channel before it was ready does not live for ever', () => {
-    const { attempt, effects } = after([SPAWNED, { on: 'channel-closed' }])
+    const { attempt, effects } = feed([SPAWNED, { on: 'channel-closed' }])
     const armed = effects.flatMap((effect) => (effect.do === 'arm' ? [effect] : []))
     expect(armed).toEqual([{ do: 'arm', timer: 'boot', ms: 3000 }])
     expect(step(attempt, fires('boot'))[0].phase).toBe('terminating')
@@ -350,7 +350,7 @@ describe('timers', () => {
 
 describe('killing', () => {
   test('goes from SIGTERM over the grace to SIGKILL and then waits for the reap', () => {
-    const { attempt, effects } = after([SPAWNED, READY, { on: 'stop', cause: CANCELLED }, fires('grace'), fires('reap')])
+    const { attempt, effects } = feed([SPAWNED, READY, { on: 'stop', cause: CANCELLED }, fires('grace'), fires('reap')])
     expect(signals(effects)).toEqual(['SIGTERM', 'SIGKILL'])
     expect(attempt.phase).toBe('abandoned')
     expect(verdict(attempt)).toEqual({
@@ -361,8 +361,8 @@ describe('killing', () => {
   })
 
   test('at once means no grace, also for one that was asked politely before', () => {
-    expect(signals(after([READY, { on: 'stop', cause: CANCELLED, atOnce: true }]).effects)).toEqual(['SIGKILL'])
-    const { attempt, effects } = after([
+    expect(signals(feed([READY, { on: 'stop', cause: CANCELLED, atOnce: true }]).effects)).toEqual(['SIGKILL'])
+    const { attempt, effects } = feed([
       READY,
       { on: 'stop', cause: DEADLINE },
       { on: 'stop', cause: CANCELLED, atOnce: true },
@@ -372,13 +372,13 @@ describe('killing', () => {
   })
 
   test('a child that is stopped during its grace is killed without waiting for the rest of it', () => {
-    expect(signals(after([READY, { on: 'stop', cause: CANCELLED }, seen(true)]).effects)).toEqual(['SIGTERM', 'SIGKILL'])
+    expect(signals(feed([READY, { on: 'stop', cause: CANCELLED }, seen(true)]).effects)).toEqual(['SIGTERM', 'SIGKILL'])
   })
 
   test('too much memory and too many messages are killed, exactly the limit is not', () => {
-    expect(after([READY, seen(false, 256 * 2 ** 20, 1000)]).attempt.phase).toBe('running')
-    expect(after([READY, seen(false, 256 * 2 ** 20 + 1)]).attempt.cause?.kind).toBe('memory')
-    expect(after([READY, seen(false, 1, 1001)]).attempt.cause).toEqual({ kind: 'flood', messagesPerSecond: 1001 })
+    expect(feed([READY, seen(false, 256 * 2 ** 20, 1000)]).attempt.phase).toBe('running')
+    expect(feed([READY, seen(false, 256 * 2 ** 20 + 1)]).attempt.cause?.kind).toBe('memory')
+    expect(feed([READY, seen(false, 1, 1001)]).attempt.cause).toEqual({ kind: 'flood', messagesPerSecond: 1001 })
   })
 })
 
@@ -388,20 +388,36 @@ describe('the verdict', () => {
   const stop: AttemptInput = { on: 'stop', cause: CANCELLED }
   const cases: readonly (readonly [string, readonly AttemptInput[], object])[] = [
     ['a claim and an exit is a success', [READY, DONE, LEFT], { ok: true, lingered: false }],
-    ['a refusal that was claimed is no failure', [READY, { on: 'claim', claim: { kind: 'refused' } }, LEFT], { ok: true }],
+    [
+      'a refusal that was claimed is no failure',
+      [READY, { on: 'claim', claim: { kind: 'refused' } }, LEFT],
+      { ok: true },
+    ],
     [
       'a claim outlives a linger timeout',
       [READY, DONE, fires('linger'), KILLED],
       { ok: true, lingered: true, claim: { kind: 'done', bytes: 7 } },
     ],
-    ['a claimed failure outlives a later hang', [READY, RESET, fires('linger'), KILLED], { failure: reset, lingered: true }],
+    [
+      'a claimed failure outlives a later hang',
+      [READY, RESET, fires('linger'), KILLED],
+      { failure: reset, lingered: true },
+    ],
     ['a claim outlives our own later kill', [READY, DONE, stop, TERMINATED], { ok: true }],
     ['a claim that crossed our kill still counts', [READY, stop, DONE, TERMINATED], { ok: true }],
     ['a claimed failure that crossed our kill still counts', [READY, stop, RESET, TERMINATED], { failure: reset }],
     ['a second claim changes nothing', [READY, RESET, DONE, LEFT], { failure: reset }],
-    ['a claim outlives a crash', [READY, DONE, { on: 'end', end: { signal: 'SIGSEGV', outOfMemory: false } }], { ok: true }],
+    [
+      'a claim outlives a crash',
+      [READY, DONE, { on: 'end', end: { signal: 'SIGSEGV', outOfMemory: false } }],
+      { ok: true },
+    ],
     ['a child killed by us is not filed as a crash', [READY, fires('heartbeat'), KILLED], { failure: hang }],
-    ['a child that leaves with code 3 under our kill was killed', [READY, stop, { on: 'end', end: { exitCode: 3, outOfMemory: false } }], { failure: CANCELLED }],
+    [
+      'a child that leaves with code 3 under our kill was killed',
+      [READY, stop, { on: 'end', end: { exitCode: 3, outOfMemory: false } }],
+      { failure: CANCELLED },
+    ],
     ['the first cause wins', [READY, fires('heartbeat'), stop, KILLED], { failure: hang }],
     ['exit 0 without a claim is a crash', [READY, LEFT], { failure: { kind: 'exit-without-result', exitCode: 0 } }],
     [
@@ -443,10 +459,10 @@ describe('the verdict', () => {
   ]
 
   test.each(cases)('%s', (_, inputs, expected) => {
-    expect(verdict(after(inputs).attempt)).toMatchObject(expected)
+    expect(verdict(feed(inputs).attempt)).toMatchObject(expected)
   })
 
   test('of an attempt that has not ended there is none', () => {
-    expect(() => verdict(after([READY]).attempt)).toThrow('has not ended')
+    expect(() => verdict(feed([READY]).attempt)).toThrow('has not ended')
   })
 })

@@ -8,7 +8,7 @@ const SEGV: Failure = { kind: 'crash-signal', signal: 'SIGSEGV' }
 const NOT_FOUND: Failure = { kind: 'http-status', status: 404 }
 
 /** What the breaker says after the last of these ends; undefined is a success. */
-function after(ends: readonly (readonly [job: number, failure: Failure | undefined])[]): string | undefined {
+function outcomeOf(ends: readonly (readonly [job: number, failure: Failure | undefined])[]): string | undefined {
   let streak = NO_CRASHES
   let broken: string | undefined
   for (const [job, failure] of ends) {
@@ -28,23 +28,23 @@ test.each<[Failure, string]>([
   [{ kind: 'out-of-memory', limitBytes: 1 }, 'out-of-memory'],
   [{ kind: 'child-error', detail: 'x' }, 'child-error'],
 ])('five different jobs in a row that end as %j break the run', (failure, signature) => {
-  expect(after(times(4, failure))).toBeUndefined()
-  expect(after(times(5, failure))).toBe(signature)
+  expect(outcomeOf(times(4, failure))).toBeUndefined()
+  expect(outcomeOf(times(5, failure))).toBe(signature)
 })
 
 test('the same job counts once, however often it crashes', () => {
-  expect(after(Array.from({ length: 50 }, () => [7, SEGV] as const))).toBeUndefined()
+  expect(outcomeOf(Array.from({ length: 50 }, () => [7, SEGV] as const))).toBeUndefined()
 })
 
 test('a success begins the count anew', () => {
-  expect(after([...times(4, SEGV), [9, undefined], [5, SEGV]])).toBeUndefined()
+  expect(outcomeOf([...times(4, SEGV), [9, undefined], [5, SEGV]])).toBeUndefined()
 })
 
 test('another kind of crash begins a count of its own', () => {
-  expect(after([...times(4, SEGV), [9, { kind: 'crash-signal', signal: 'SIGBUS' }], [5, SEGV]])).toBeUndefined()
+  expect(outcomeOf([...times(4, SEGV), [9, { kind: 'crash-signal', signal: 'SIGBUS' }], [5, SEGV]])).toBeUndefined()
 })
 
 test('a failed request says nothing about children', () => {
-  expect(after(times(50, NOT_FOUND))).toBeUndefined()
-  expect(after([...times(4, SEGV), [8, NOT_FOUND], [9, SEGV]])).toBe('signal SIGSEGV')
+  expect(outcomeOf(times(50, NOT_FOUND))).toBeUndefined()
+  expect(outcomeOf([...times(4, SEGV), [8, NOT_FOUND], [9, SEGV]])).toBe('signal SIGSEGV')
 })

@@ -2,7 +2,14 @@
 
 import { expect, test } from 'vitest'
 import type { Failure, FailureClass, FailureKind, FailureOutcome } from '../../src/core/failure.ts'
-import { classOf, describe as tell, FAILURE_KINDS, isConnectFailure, isTransient, outcomeOf } from '../../src/core/failure.ts'
+import {
+  classOf,
+  FAILURE_KINDS,
+  isConnectFailure,
+  isTransient,
+  outcomeOf,
+  describe as tell,
+} from '../../src/core/failure.ts'
 
 type Row<K extends FailureKind> = readonly [
   class_: FailureClass,
@@ -23,7 +30,10 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     'file',
     'failed',
     false,
-    [{ kind: 'disk-error', code: 'EACCES', operation: 'create', path: 'a' }, 'cannot create a: permission denied (EACCES)'],
+    [
+      { kind: 'disk-error', code: 'EACCES', operation: 'create', path: 'a' },
+      'cannot create a: permission denied (EACCES)',
+    ],
     [{ kind: 'disk-error', code: 'EWEIRD', operation: 'create', path: 'a' }, 'cannot create a: EWEIRD'],
   ],
   'target-is-directory': ['file', 'failed', false, [{ kind: 'target-is-directory', path: 'a' }, /^a is a directory/]],
@@ -42,7 +52,12 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'unknown-host', host: 'h', code: 'ENOTFOUND' }, 'unknown host h'],
     [{ kind: 'unknown-host', host: 'h', code: 'EAI_AGAIN' }, 'the name server gave no answer for h'],
   ],
-  'connect-refused': ['network', 'failed', true, [{ kind: 'connect-refused', host: 'h:1' }, 'connection refused by h:1']],
+  'connect-refused': [
+    'network',
+    'failed',
+    true,
+    [{ kind: 'connect-refused', host: 'h:1' }, 'connection refused by h:1'],
+  ],
   network: [
     'network',
     'failed',
@@ -64,7 +79,12 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'truncated', receivedBytes: 10 }, 'the connection broke after 10 B of unknown length'],
     [{ kind: 'truncated', receivedBytes: 10, expectedBytes: 20 }, 'the connection ended after 10 B of 20 B'],
   ],
-  'host-down': ['network', 'failed', false, [{ kind: 'host-down', host: 'h', cause: 'refused' }, 'host h is down: refused']],
+  'host-down': [
+    'network',
+    'failed',
+    false,
+    [{ kind: 'host-down', host: 'h', cause: 'refused' }, 'host h is down: refused'],
+  ],
   tls: [
     'tls',
     'failed',
@@ -76,14 +96,20 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     'auth',
     'failed',
     false,
-    [{ kind: 'unauthorized', status: 401, scheme: 'Basic' }, 'HTTP 401 Unauthorized: the server wants credentials (Basic)'],
+    [
+      { kind: 'unauthorized', status: 401, scheme: 'Basic' },
+      'HTTP 401 Unauthorized: the server wants credentials (Basic)',
+    ],
     [{ kind: 'unauthorized', status: 407 }, /^HTTP 407 Proxy Authentication Required: the server wants credentials$/],
   ],
   protocol: [
     'protocol',
     'failed',
     false,
-    [{ kind: 'protocol', code: 'HPE_INVALID_CONSTANT' }, 'the server broke HTTP: the answer is not HTTP (HPE_INVALID_CONSTANT)'],
+    [
+      { kind: 'protocol', code: 'HPE_INVALID_CONSTANT' },
+      'the server broke HTTP: the answer is not HTTP (HPE_INVALID_CONSTANT)',
+    ],
   ],
   'redirect-refused': [
     'protocol',
@@ -91,7 +117,12 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     false,
     [{ kind: 'redirect-refused', reason: 'no', location: 'ftp://h/' }, 'redirect to ftp://h/ refused: no'],
   ],
-  'too-many-redirects': ['protocol', 'failed', false, [{ kind: 'too-many-redirects', limit: 20 }, /^more than 20 redirects/]],
+  'too-many-redirects': [
+    'protocol',
+    'failed',
+    false,
+    [{ kind: 'too-many-redirects', limit: 20 }, /^more than 20 redirects/],
+  ],
   'http-status': [
     'http',
     'failed',
@@ -121,19 +152,49 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     false,
     [{ kind: 'checksum', algorithm: 'sha-256', expected: 'aa', actual: 'bb' }, 'sha-256 is bb, the list says aa'],
   ],
-  length: ['integrity', 'failed', true, [{ kind: 'length', expectedBytes: 2, actualBytes: 1 }, '1 B on disk, 2 B announced']],
-  changed: ['integrity', 'failed', true, [{ kind: 'changed', detail: 'another ETag' }, /changed on the server .* \(another ETag\)$/]],
+  length: [
+    'integrity',
+    'failed',
+    true,
+    [{ kind: 'length', expectedBytes: 2, actualBytes: 1 }, '1 B on disk, 2 B announced'],
+  ],
+  changed: [
+    'integrity',
+    'failed',
+    true,
+    [{ kind: 'changed', detail: 'another ETag' }, /changed on the server .* \(another ETag\)$/],
+  ],
   'boot-timeout': ['killed', 'killed', true, [{ kind: 'boot-timeout', afterMs: 15_000 }, /^BOOT .* 15s$/]],
   hang: ['killed', 'killed', true, [{ kind: 'hang', afterMs: 30_000 }, 'HUNG no heartbeat for 30s']],
   stall: ['killed', 'killed', true, [{ kind: 'stall', afterMs: 60_000 }, 'STALLED no body bytes for 1m']],
-  'too-slow': ['killed', 'killed', true, [{ kind: 'too-slow', bytesPerSecond: 10, windowMs: 600_000 }, /^SLOW 10 B\/s over 10m/]],
+  'too-slow': [
+    'killed',
+    'killed',
+    true,
+    [{ kind: 'too-slow', bytesPerSecond: 10, windowMs: 600_000 }, /^SLOW 10 B\/s over 10m/],
+  ],
   deadline: ['killed', 'killed', false, [{ kind: 'deadline', afterMs: 60_000 }, /^DEADLINE .* 1m/]],
-  memory: ['killed', 'killed', true, [{ kind: 'memory', residentBytes: 2048, limitBytes: 1024 }, /^MEMORY .*2\.00 KiB.*1\.00 KiB/]],
+  memory: [
+    'killed',
+    'killed',
+    true,
+    [{ kind: 'memory', residentBytes: 2048, limitBytes: 1024 }, /^MEMORY .*2\.00 KiB.*1\.00 KiB/],
+  ],
   garbled: ['killed', 'killed', true, [{ kind: 'garbled', detail: 'not JSON' }, /^GARBLED .*\(not JSON\)$/]],
   flood: ['killed', 'killed', true, [{ kind: 'flood', messagesPerSecond: 9999 }, /^FLOOD .* 9999 /]],
-  abandoned: ['killed', 'abandoned', false, [{ kind: 'abandoned', pid: 42, afterMs: 5000 }, /^ABANDONED pid 42 .* 5s after SIGKILL$/]],
+  abandoned: [
+    'killed',
+    'abandoned',
+    false,
+    [{ kind: 'abandoned', pid: 42, afterMs: 5000 }, /^ABANDONED pid 42 .* 5s after SIGKILL$/],
+  ],
   'crash-signal': ['crashed', 'crashed', true, [{ kind: 'crash-signal', signal: 'SIGSEGV' }, /^CRASHED .* SIGSEGV$/]],
-  'out-of-memory': ['crashed', 'crashed', true, [{ kind: 'out-of-memory', limitBytes: 1024 }, /^CRASHED .*out of memory/]],
+  'out-of-memory': [
+    'crashed',
+    'crashed',
+    true,
+    [{ kind: 'out-of-memory', limitBytes: 1024 }, /^CRASHED .*out of memory/],
+  ],
   'exit-without-result': [
     'crashed',
     'crashed',
@@ -141,7 +202,13 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'exit-without-result', exitCode: 0 }, /^CRASHED .* exit code 0 and without a result$/],
   ],
   'child-error': ['crashed', 'crashed', true, [{ kind: 'child-error', detail: 'oops' }, /^CRASHED .*: oops$/]],
-  spawn: ['spawn', 'failed', true, [{ kind: 'spawn', code: 'EAGAIN' }, 'cannot start a child process: EAGAIN']],
+  spawn: [
+    'spawn',
+    'failed',
+    true,
+    [{ kind: 'spawn', code: 'EAGAIN' }, /^cannot start a child process: .* \(EAGAIN\)$/],
+    [{ kind: 'spawn', code: 'EODD' }, 'cannot start a child process: EODD'],
+  ],
   'bad-line': ['other', 'failed', false, [{ kind: 'bad-line', problem: 'no URL' }, 'no URL']],
   'list-changed': ['other', 'failed', false, [{ kind: 'list-changed' }, /^the list was edited/]],
   cancelled: ['other', 'cancelled', false, [{ kind: 'cancelled', signal: 'SIGINT' }, 'cancelled by SIGINT']],

@@ -2,8 +2,9 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Failure } from '../../src/core/failure.ts'
 import type { HostHealth, HostInput, HostRules, HostVerdict } from '../../src/core/host.ts'
-import { capOf, freshHost, judgeHost } from '../../src/core/host.ts'
+import { capOf, freshHost, hostInputOf, judgeHost } from '../../src/core/host.ts'
 
 const RULES: HostRules = { maxPerHost: 6, retryDelayMs: 2000, retryAfterMaxMs: 600_000 }
 const NOW = 1_000_000
@@ -18,7 +19,7 @@ const SUCCESS: HostInput = { on: 'success' }
 const ANSWERED: HostInput = { on: 'answered' }
 
 /** Judges the inputs one after the other; the last verdict. */
-function after(inputs: readonly HostInput[], othersRunning = 0, from = FRESH): HostVerdict {
+function judged(inputs: readonly HostInput[], othersRunning = 0, from = FRESH): HostVerdict {
   let verdict: HostVerdict = { health: from, isUncounted: false }
   for (const input of inputs) verdict = judgeHost(verdict.health, input, RULES, { nowMs: NOW, othersRunning })
   return verdict
@@ -26,51 +27,56 @@ function after(inputs: readonly HostInput[], othersRunning = 0, from = FRESH): H
 
 describe('a host that refuses', () => {
   test('while others run is only full: its cap falls and no try is counted', () => {
-    const { health, isUncounted, change } = after([refused(1)], 5)
+    const { health, isUncounted, change } = judged([refused(1)], 5)
     expect([health.cap, isUncounted, change]).toEqual([5, true, 'cap-lowered'])
     expect(health.pausedUntilMs).toBe(0)
   })
 
   test('gets no more than it demonstrably bears, and never less than one', () => {
-    expect(after([refused(1)], 2).health.cap).toBe(2)
-    expect(after([refused(1), refused(2), refused(3)], 1).health.cap).toBe(1)
-    expect(after(Array.from({ length: 10 }, (_, job) => refused(job)), 5).health.cap).toBe(1)
+    expect(judged([refused(1)], 2).health.cap).toBe(2)
+    expect(judged([refused(1), refused(2), refused(3)], 1).health.cap).toBe(1)
+    expect(
+      judged(
+        Array.from({ length: 10 }, (_, job) => refused(job)),
+        5,
+      ).health.cap,
+    ).toBe(1)
   })
 
   test('with Retry-After is paused at once when nothing else runs', () => {
-    const { health, isUncounted, change } = after([refused(1, 60_000)])
+    const { health, isUncounted, change } = judged([refused(1, 60_000)])
     expect([health.pausedUntilMs, isUncounted, change]).toEqual([NOW + 60_000, false, 'paused'])
   })
 
   test('with a Retry-After beyond the limit is not waited for', () => {
-    expect(after([refused(1, 600_000)]).change).toBe('paused')
-    expect(after([refused(1, 600_001)]).change).toBeUndefined()
+    expect(judged([refused(1, 600_000)]).change).toBe('paused')
+    expect(judged([refused(1, 600_001)]).change).toBeUndefined()
   })
 
   test('three different jobs in a row is paused, the same job thrice is not', () => {
-    expect(after([refused(1), refused(2)]).change).toBeUndefined()
-    expect(after([refused(1), refused(2), refused(3)])).toMatchObject({
+    expect(judged([refused(1), refused(2)]).change).toBeUndefined()
+    expect(judged([refused(1), refused(2), refused(3)])).toMatchObject({
       change: 'paused',
       health: { pausedUntilMs: NOW + 2000, refusedJobs: [] },
     })
-    expect(after([refused(1), refused(1), refused(1)]).change).toBeUndefined()
+    expect(judged([refused(1), refused(1), refused(1)]).change).toBeUndefined()
   })
 
   test('again and again is paused four times as long each time, up to two minutes', () => {
     let health = FRESH
     const waits = Array.from({ length: 6 }, () => {
-      health = after([refused(1), refused(2), refused(3)], 0, { ...health, pausedUntilMs: 0 }).health
+      health = judged([refused(1), refused(2), refused(3)], 0, { ...health, pausedUntilMs: 0 }).health
       return health.pausedUntilMs - NOW
     })
     expect(waits).toEqual([2000, 8000, 32_000, 120_000, 120_000, 120_000])
   })
 
   test('a pause is never cut short by a shorter one', () => {
-    expect(after([refused(1, 60_000), refused(2, 1000)]).health.pausedUntilMs).toBe(NOW + 60_000)
+    expect(judged([refused(1, 60_000), refused(2, 1000)]).health.pausedUntilMs).toBe(NOW + 60_000)
   })
 
   test.each([SUCCESS, ANSWERED])('any other answer between ($on) begins the count anew', (between) => {
-    expect(after([refused(1), refused(2), between, refused(3)]).change).toBeUndefined()
+    expect(judged([refused(1), refused(2), between, refused(3)]).change).toBeUndefined()
   })
 })
 
@@ -78,45 +84,48 @@ describe('a host that cannot be reached', () => {
   const five = Array.from({ length: 5 }, () => unreachable())
 
   test('five times in a row is paused, and then one job alone finds out', () => {
-    expect(after(five.slice(1)).change).toBeUndefined()
-    const { health, change, isUncounted } = after(five)
+    expect(judged(five.slice(1)).change).toBeUndefined()
+    const { health, change, isUncounted } = judged(five)
     expect([change, isUncounted, health.pausedUntilMs, capOf(health)]).toEqual(['paused', false, NOW + 2000, 1])
   })
 
   test.each([SUCCESS, ANSWERED, refused(1)])('an answer between ($on) begins the count anew', (between) => {
-    expect(after([...five.slice(1), between, unreachable()]).change).toBeUndefined()
+    expect(judged([...five.slice(1), between, unreachable()]).change).toBeUndefined()
   })
 
   test('a transfer that was under way when the pause began says nothing new', () => {
-    const { health } = after(five)
-    expect(after([unreachable()], 0, health)).toEqual({ health, isUncounted: false })
+    const { health } = judged(five)
+    expect(judged([unreachable()], 0, health)).toEqual({ health, isUncounted: false })
   })
 
   test('after three failed probes is down, and says why', () => {
     const probes = [unreachable(true), unreachable(true), unreachable(true)]
-    expect(after([...five, ...probes.slice(1)])).toMatchObject({ change: 'paused', health: { pausedUntilMs: NOW + 32_000 } })
-    expect(after([...five, ...probes])).toMatchObject({ change: 'down', health: { downBecause: 'refused' } })
+    expect(judged([...five, ...probes.slice(1)])).toMatchObject({
+      change: 'paused',
+      health: { pausedUntilMs: NOW + 32_000 },
+    })
+    expect(judged([...five, ...probes])).toMatchObject({ change: 'down', health: { downBecause: 'refused' } })
   })
 
   test.each([SUCCESS, ANSWERED, refused(7)])('a probe that gets an answer ($on) ends the probing', (answer) => {
-    const { health } = after([...five, unreachable(true), answer])
+    const { health } = judged([...five, unreachable(true), answer])
     expect([health.isProbing, health.failedProbes, capOf(health)]).toEqual([false, 0, 6])
   })
 })
 
 describe('a success', () => {
   test('forgets refusals and pauses counted so far, but not the cap', () => {
-    const low = after([refused(1)], 3).health
-    expect(after([refused(2), SUCCESS], 0, low).health).toEqual({ ...FRESH, cap: 3, successesInRow: 1 })
+    const low = judged([refused(1)], 3).health
+    expect(judged([refused(2), SUCCESS], 0, low).health).toEqual({ ...FRESH, cap: 3, successesInRow: 1 })
   })
 
   test('twenty in a row raise a lowered cap by one, up to the limit', () => {
     const twenty = Array.from({ length: 20 }, () => SUCCESS)
-    const low = after([refused(1)], 3).health
-    expect(after(twenty.slice(1), 0, low).health.cap).toBe(3)
-    expect(after(twenty, 0, low).health.cap).toBe(4)
-    expect(after(twenty).health.cap).toBe(6)
-    expect(after([...twenty.slice(1), refused(1), SUCCESS], 0, low).health.cap).toBe(3)
+    const low = judged([refused(1)], 3).health
+    expect(judged(twenty.slice(1), 0, low).health.cap).toBe(3)
+    expect(judged(twenty, 0, low).health.cap).toBe(4)
+    expect(judged(twenty).health.cap).toBe(6)
+    expect(judged([...twenty.slice(1), refused(1), SUCCESS], 0, low).health.cap).toBe(3)
   })
 })
 
@@ -169,4 +178,38 @@ test('an uncounted refusal cannot repeat for ever: each leaves room for fewer, a
       if (bears > 0) expect(running).toBe(Math.min(bears, maxPerHost))
     }),
   )
+})
+
+describe('the end of a transfer', () => {
+  const start = { index: 7, isProbe: true }
+  const failed = (failure: Failure) => hostInputOf({ ok: false, failure }, start)
+
+  test.each(['downloaded', 'unchanged'])('that was %s speaks for its host', (outcome) => {
+    expect(hostInputOf({ ok: true, outcome }, start)).toEqual(SUCCESS)
+  })
+
+  test.each<[Failure, HostInput | undefined]>([
+    [
+      { kind: 'connect-refused', host: 'h' },
+      { on: 'connect-failure', cause: 'connection refused by h', isProbe: true },
+    ],
+    [{ kind: 'http-status', status: 429 }, refused(7)],
+    [{ kind: 'http-status', status: 503, retryAfterMs: 5 }, refused(7, 5)],
+    [{ kind: 'http-status', status: 404 }, ANSWERED],
+    [{ kind: 'http-status', status: 500, retryAfterMs: 5 }, ANSWERED],
+    [{ kind: 'unauthorized', status: 401 }, ANSWERED],
+    [{ kind: 'tls', code: 'CERT_HAS_EXPIRED', host: 'h' }, ANSWERED],
+    [{ kind: 'protocol', code: 'HPE_INVALID_CONSTANT' }, ANSWERED],
+    [{ kind: 'truncated', receivedBytes: 1 }, ANSWERED],
+    [{ kind: 'disk-full', path: 'a' }, undefined],
+    [{ kind: 'hang', afterMs: 1 }, undefined],
+    [{ kind: 'cancelled', signal: 'SIGINT' }, undefined],
+    [{ kind: 'exit-without-result', exitCode: 0 }, undefined],
+  ])('by %j says what it can of its host', (failure, input) => {
+    expect(failed(failure)).toEqual(input)
+  })
+
+  test('that asked no host says nothing', () => {
+    expect(hostInputOf({ ok: true, outcome: 'skipped' }, start)).toBeUndefined()
+  })
 })

@@ -1,6 +1,8 @@
+// Decides whether text from anywhere can be looked at without harm.
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { printable, printableAscii, printableJson } from '../../src/core/printable.ts'
+import { excerpt, printable, printableAscii, printableJson } from '../../src/core/printable.ts'
 
 const DANGEROUS = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u
 
@@ -32,6 +34,27 @@ test('JSON made safe to look at still means the same', () => {
       const safe = printableJson(JSON.stringify({ [text]: text }))
       expect(safe).not.toMatch(DANGEROUS)
       expect(JSON.parse(safe)).toEqual({ [text]: text })
+    }),
+  )
+})
+
+test('an excerpt is cut between code points, after escaping', () => {
+  expect(excerpt('😀'.repeat(200), 10)).toBe(`${'😀'.repeat(9)}…`)
+  expect(excerpt('x'.repeat(100))).toBe('x'.repeat(100))
+  expect(excerpt('x'.repeat(101))).toBe(`${'x'.repeat(99)}…`)
+  expect(Array.from(excerpt('\u0000'.repeat(1000)))).toHaveLength(100)
+})
+
+test('whatever the text and wherever it is cut, an excerpt is printable and short', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), fc.integer({ min: 1, max: 60 }), (text, limit) => {
+      const shown = excerpt(text, limit)
+      expect(shown).not.toMatch(DANGEROUS)
+      expect(shown.isWellFormed()).toBe(true)
+      expect(Array.from(shown).length).toBeLessThanOrEqual(limit)
+      expect(shown === printable(text) || (shown.endsWith('…') && printable(text).startsWith(shown.slice(0, -1)))).toBe(
+        true,
+      )
     }),
   )
 })

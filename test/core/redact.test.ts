@@ -1,8 +1,8 @@
-// Decides whether secrets and invisible characters are kept from view.
+// Decides whether secrets are kept from view.
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { printable, quoted, redactUrl } from '../../src/core/redact.ts'
+import { quoted, redactUrl } from '../../src/core/redact.ts'
 
 describe('redactUrl', () => {
   test.each([
@@ -90,20 +90,7 @@ describe('redactUrl', () => {
   })
 })
 
-describe('printable', () => {
-  test('control, bidi, zero-width and separator characters are spelled out', () => {
-    expect(printable('a\u001b[31m\r\n\u202e\u200b\u2028\ud800')).toBe(
-      'a\\u{1B}[31m\\u{D}\\u{A}\\u{202E}\\u{200B}\\u{2028}\\u{D800}',
-    )
-  })
-
-  test('long texts are cut between code points', () => {
-    expect(printable('😀'.repeat(200), 10)).toBe(`${'😀'.repeat(9)}…`)
-    expect(printable('x'.repeat(100))).toBe('x'.repeat(100))
-    expect(Array.from(printable('\u0000'.repeat(1000)))).toHaveLength(100)
-  })
-
-  test('what is quoted is redacted before it is cut', () => {
-    expect(quoted(`https://u:${'p'.repeat(300)}@h/`)).toBe('"https://***@h/"')
-  })
+test('what is quoted is redacted before it is cut', () => {
+  expect(quoted(`https://u:${'p'.repeat(300)}@h/`)).toBe('"https://***@h/"')
+  expect(quoted('a\u202e'.repeat(300))).toMatch(/^"(?:a\\u202e)+a?[\\u20e]*…"$/)
 })

@@ -85,7 +85,10 @@ describe('206', () => {
   })
 
   test('that stops short of the end is received as far as it goes', () => {
-    expect(decide(REST, 206, { 'content-range': 'bytes 100-499/1000' })).toMatchObject({ lengthBytes: 400, sizeBytes: 1000 })
+    expect(decide(REST, 206, { 'content-range': 'bytes 100-499/1000' })).toMatchObject({
+      lengthBytes: 400,
+      sizeBytes: 1000,
+    })
   })
 
   test('without a size known before takes the announced one', () => {
@@ -114,7 +117,9 @@ describe('206', () => {
     const lastModified = 'Fri, 20 Nov 2026 03:00:00 GMT'
     const ask: Ask = { kind: 'rest', offsetBytes: 100, validator: { lastModified, isDateStrong: true } }
     const range = 'bytes 100-999/1000'
-    expect(decide(ask, 206, { 'content-range': range, 'last-modified': 'Sat, 21 Nov 2026 03:00:00 GMT' }).do).toBe('ask-whole')
+    expect(decide(ask, 206, { 'content-range': range, 'last-modified': 'Sat, 21 Nov 2026 03:00:00 GMT' }).do).toBe(
+      'ask-whole',
+    )
     expect(decide(ask, 206, { 'content-range': range, 'last-modified': lastModified }).do).toBe('receive')
   })
 
@@ -182,15 +187,20 @@ describe('refusals', () => {
 
   test('a challenge that is no word names no scheme', () => {
     expect(decide(WHOLE, 401)).toEqual(failed({ kind: 'unauthorized', status: 401 }))
-    expect(decide(WHOLE, 401, { 'www-authenticate': '\u001b[31m' })).toEqual(failed({ kind: 'unauthorized', status: 401 }))
+    expect(decide(WHOLE, 401, { 'www-authenticate': '\u001b[31m' })).toEqual(
+      failed({ kind: 'unauthorized', status: 401 }),
+    )
     expect(decide(WHOLE, 401, { 'www-authenticate': 'x'.repeat(500) })).toEqual(
       failed({ kind: 'unauthorized', status: 401, scheme: 'x'.repeat(20) }),
     )
   })
 
-  test.each([204, 205, 400, 403, 404, 410, 418, 429, 500, 503, 599, 999, 100])('%i is a failure of that number', (status) => {
-    expect(decide(WHOLE, status)).toEqual(failed({ kind: 'http-status', status }))
-  })
+  test.each([204, 205, 400, 403, 404, 410, 418, 429, 500, 503, 599, 999, 100])(
+    '%i is a failure of that number',
+    (status) => {
+      expect(decide(WHOLE, status)).toEqual(failed({ kind: 'http-status', status }))
+    },
+  )
 
   test('Retry-After travels with the failure', () => {
     expect(decide(WHOLE, 503, { 'Retry-After': '120' })).toEqual(
@@ -212,9 +222,12 @@ describe('Retry-After', () => {
     expect(retryAfterMs(value, NOW)).toBe(ms)
   })
 
-  test.each([undefined, '', 'soon', '-5', '1.5', '1e3', '99999999999', '0x10', '2026-11-21', 'Sunny'])('%s says nothing', (value) => {
-    expect(retryAfterMs(value, NOW)).toBeUndefined()
-  })
+  test.each([undefined, '', 'soon', '-5', '1.5', '1e3', '99999999999', '0x10', '2026-11-21', 'Sunny'])(
+    '%s says nothing',
+    (value) => {
+      expect(retryAfterMs(value, NOW)).toBeUndefined()
+    },
+  )
 })
 
 describe('asking', () => {
@@ -229,7 +242,9 @@ describe('asking', () => {
   })
 
   test('a range without a strong validator is never asked for', () => {
-    expect(() => askHeaders({ kind: 'rest', offsetBytes: 1, validator: { etag: 'W/"v1"' } })).toThrow('strong validator')
+    expect(() => askHeaders({ kind: 'rest', offsetBytes: 1, validator: { etag: 'W/"v1"' } })).toThrow(
+      'strong validator',
+    )
   })
 
   test('a condition asks with what there is', () => {

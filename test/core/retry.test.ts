@@ -169,7 +169,13 @@ describe('integrity', () => {
 
 test('whatever fails, it ends: within the tries of all mirrors together', () => {
   const failures = fc.oneof(
-    fc.constantFrom<Failure>(RESET, NOT_FOUND, CHECKSUM, { kind: 'changed', detail: 'x' }, { kind: 'hang', afterMs: 1 }),
+    fc.constantFrom<Failure>(
+      RESET,
+      NOT_FOUND,
+      CHECKSUM,
+      { kind: 'changed', detail: 'x' },
+      { kind: 'hang', afterMs: 1 },
+    ),
     fc.nat(1_000_000).map(busy),
     fc.integer({ min: 100, max: 599 }).map((status): Failure => ({ kind: 'http-status', status })),
   )

@@ -142,7 +142,7 @@ class Pair {
   constructor(hosts: readonly number[], slots: number, rules: HostRules) {
     this.schedule = new Schedule(hosts.length, slots, rules)
     this.model = new Model(hosts, slots, rules)
-    hosts.forEach((of, index) => this.schedule.add(index, of))
+    for (const [index, of] of hosts.entries()) this.schedule.add(index, of)
   }
 
   perform(what: Operation): void {
@@ -238,7 +238,9 @@ class Pair {
       expect(schedule.healthOf(of)).toEqual(model.healthOf(of))
     }
     expect(schedule.paused(nowMs).toSorted((a, b) => a.host - b.host)).toEqual(
-      model.health.flatMap(({ pausedUntilMs }, of) => (pausedUntilMs > nowMs ? [{ host: of, untilMs: pausedUntilMs }] : [])),
+      model.health.flatMap(({ pausedUntilMs }, of) =>
+        pausedUntilMs > nowMs ? [{ host: of, untilMs: pausedUntilMs }] : [],
+      ),
     )
     expect(schedule.active + schedule.lostSlots).toBeLessThanOrEqual(model.slots)
     // It wakes at the latest when the first wait is over; waking too early is harmless.
@@ -276,7 +278,7 @@ describe('against the model', () => {
     fc.assert(
       fc.property(setting, fc.infiniteStream(fc.nat(99)), ({ hosts, slots, maxPerHost }, chance) => {
         const schedule = new Schedule(hosts.length, slots, rulesOf(maxPerHost))
-        hosts.forEach((of, index) => schedule.add(index, of))
+        for (const [index, of] of hosts.entries()) schedule.add(index, of)
         const attempts = new Map<number, number>()
         const running: { index: number; host: number; isProbe: boolean }[] = []
         const ended = new Set<number>()

@@ -54,9 +54,30 @@ test('the bytes from 0 on end at the first hole, and tiles means: none is missin
 })
 
 test.each<[string, readonly Range[], number | undefined]>([
-  ['overlap', [[0, 5], [4, 9]], 10],
-  ['touch, which addRange never leaves', [[0, 5], [5, 9]], 10],
-  ['are out of order', [[5, 9], [0, 2]], 10],
+  [
+    'overlap',
+    [
+      [0, 5],
+      [4, 9],
+    ],
+    10,
+  ],
+  [
+    'touch, which addRange never leaves',
+    [
+      [0, 5],
+      [5, 9],
+    ],
+    10,
+  ],
+  [
+    'are out of order',
+    [
+      [5, 9],
+      [0, 2],
+    ],
+    10,
+  ],
   ['are empty', [[3, 3]], 10],
   ['run backwards', [[5, 3]], 10],
   ['begin before 0', [[-1, 3]], 10],
@@ -70,5 +91,13 @@ test.each<[string, readonly Range[], number | undefined]>([
 
 test('no ranges are sound, and so are those of an unknown size', () => {
   expect(areSoundRanges([], 0)).toBe(true)
-  expect(areSoundRanges([[0, 5], [6, 9]], undefined)).toBe(true)
+  expect(
+    areSoundRanges(
+      [
+        [0, 5],
+        [6, 9],
+      ],
+      undefined,
+    ),
+  ).toBe(true)
 })

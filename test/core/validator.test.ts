@@ -10,7 +10,15 @@ const LESS_THAN_A_MINUTE_OLDER = 'Sat, 21 Nov 2026 02:59:01 GMT'
 const of = (fields: Readonly<Record<string, string>>) => validatorOf(Object.entries(fields))
 
 test('a header is found whatever its case, the first one of several', () => {
-  expect(header([['eTAG', 'a'], ['ETag', 'b']], 'etag')).toBe('a')
+  expect(
+    header(
+      [
+        ['eTAG', 'a'],
+        ['ETag', 'b'],
+      ],
+      'etag',
+    ),
+  ).toBe('a')
   expect(header([], 'etag')).toBeUndefined()
 })
 

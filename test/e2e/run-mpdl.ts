@@ -75,6 +75,8 @@ export type RunOptions = {
   /** Without the log the run is followed by nothing but its end. */
   readonly hasNoLog?: boolean
   readonly hasNoReport?: boolean
+  /** Another copy of the program, with parts of it replaced. */
+  readonly program?: string
 }
 
 export type Ended = {
@@ -160,7 +162,8 @@ export function start(options: RunOptions): Running {
           ...(options.hasNoReport === true ? [] : ['--report', report]),
           ...(options.hasNoLog === true ? [] : ['--log-dir', home.logs]),
         ]
-  const args = [PROGRAM, ...own, ...(options.args ?? []), ...(options.list === undefined ? [] : [home.list]), ...operands]
+  const list = options.list === undefined ? [] : [home.list]
+  const args = [options.program ?? PROGRAM, ...own, ...(options.args ?? []), ...list, ...operands]
   const command = [...deathWithTest(), ...(options.wrap ?? []), process.execPath, ...args]
   const names = watchNames(home.out)
   const logsBefore = new Set(logFiles(home))
@@ -391,4 +394,11 @@ function watchNames(directory: string): { stop(): Promise<Seen> } {
       return { seen, partModes }
     },
   }
+}
+
+/** The first pid there is. Never 0: a signal to 0 goes to everybody in the group, this test included. */
+export function firstOf(pids: readonly (number | null | undefined)[]): number {
+  const pid = pids.find((candidate) => typeof candidate === 'number' && candidate > 1)
+  if (typeof pid !== 'number') throw new Error('no child is running')
+  return pid
 }

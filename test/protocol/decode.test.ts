@@ -9,7 +9,10 @@ import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
 
 const count = fc.maxSafeNat()
 const text = fc.string({ unit: 'grapheme', maxLength: 80 })
-const headers = fc.array(fc.tuple(text, text).map(([name, value]): [string, string] => [name, value]), { maxLength: 5 })
+const headers = fc.array(
+  fc.tuple(text, text).map(([name, value]): [string, string] => [name, value]),
+  { maxLength: 5 },
+)
 const bytesOrUnknown = fc.option(count)
 const ms = fc.double({ min: 0, max: 1e12, noNaN: true, noDefaultInfinity: true }).map((n) => Math.abs(n))
 
@@ -101,9 +104,7 @@ describe('what is no message is never one, and never throws', () => {
   }
 
   test('any bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => isSound(Buffer.from(bytes).toString('utf8'))),
-    )
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => isSound(Buffer.from(bytes).toString('utf8'))))
   })
 
   test('any JSON', () => {

@@ -4,12 +4,12 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Frame } from '../../src/protocol/frame.ts'
 import { encodeFrame, FrameReader } from '../../src/protocol/frame.ts'
-import { MAX_FRAME_BYTES } from '../../src/protocol/message.ts'
+import { MAX_MESSAGE_BYTES } from '../../src/protocol/message.ts'
 
 const TOO_LONG: Frame = { kind: 'too-long' }
 const line = (text: string): Frame => ({ kind: 'line', line: text })
 const read = (...chunks: (string | Buffer)[]): Frame[] => {
-  const reader = new FrameReader()
+  const reader = new FrameReader(MAX_MESSAGE_BYTES)
   return chunks.flatMap((chunk) => reader.push(Buffer.from(chunk)))
 }
 
@@ -27,7 +27,10 @@ test('cut at any byte, the lines are the same, also inside a character', () => {
 })
 
 test('any lines cut anywhere come out as they were, and what has no end yet stays inside', () => {
-  const texts = fc.array(fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\n', ' ')), { maxLength: 8 })
+  const texts = fc.array(
+    fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\n', ' ')),
+    { maxLength: 8 },
+  )
   fc.assert(
     fc.property(texts, fc.string(), fc.array(fc.nat(400), { maxLength: 10 }), (lines, rest, cuts) => {
       const bytes = Buffer.from([...lines.map((text) => `${text}\n`), rest.replaceAll('\n', '')].join(''))
@@ -48,20 +51,20 @@ test('any bytes never throw', () => {
 })
 
 test('a line as long as allowed is a line', () => {
-  expect(read('x'.repeat(MAX_FRAME_BYTES), '\n')).toEqual([line('x'.repeat(MAX_FRAME_BYTES))])
+  expect(read('x'.repeat(MAX_MESSAGE_BYTES), '\n')).toEqual([line('x'.repeat(MAX_MESSAGE_BYTES))])
 })
 
 test('a longer one is reported once, and reading goes on behind its end', () => {
-  const long = 'x'.repeat(MAX_FRAME_BYTES + 1)
+  const long = 'x'.repeat(MAX_MESSAGE_BYTES + 1)
   expect(read(`before\n${long}\nafter\n`)).toEqual([line('before'), TOO_LONG, line('after')])
   expect(read(long, long, long, 'x\nafter\n')).toEqual([TOO_LONG, line('after')])
   expect(read(`${long}\n${long}\nafter\n`)).toEqual([TOO_LONG, TOO_LONG, line('after')])
 })
 
 test('a line without an end is reported as soon as it is too long', () => {
-  const reader = new FrameReader()
+  const reader = new FrameReader(MAX_MESSAGE_BYTES)
   const chunk = Buffer.alloc(64 * 1024, 120)
   const reported = Array.from({ length: 20 }, () => reader.push(chunk).length)
-  expect(reported.indexOf(1)).toBe(MAX_FRAME_BYTES / chunk.length)
+  expect(reported.indexOf(1)).toBe(MAX_MESSAGE_BYTES / chunk.length)
   expect(reported.filter((n) => n > 0)).toEqual([1])
 })

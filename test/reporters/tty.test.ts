@@ -278,6 +278,14 @@ describe('on a terminal', () => {
     expect(terminal.taken().split('\x1b[1A').length - 1).toBe(2)
   })
 
+  test('a status keeps its lines, whatever the locale', async () => {
+    for (const LANG of ['C', 'en_US.UTF-8']) {
+      const { terminal, reporter } = await scene({ env: { LANG, NO_COLOR: '1' } })
+      reporter.note?.('first\n  second')
+      expect(terminal.taken()).toMatch(/first\r?\n {2}second/)
+    }
+  })
+
   test('a window without a size is taken for 80 by 24', async () => {
     const { terminal, show } = await scene({}, 0)
     terminal.rows = 0

@@ -240,9 +240,20 @@ describe('sources', () => {
       expect.stringMatching(/^0: .* does not exist; give a list file/),
     ])
     expect(await errorsOf({ kind: 'file', path: 'a\0b' }).catch((error: unknown) => `${error}`)).toEqual([
-      `0: a\\u{0}b cannot be read: ERR_INVALID_ARG_VALUE; ${give}`,
+      `0: a\\x00b cannot be read: ERR_INVALID_ARG_VALUE; ${give}`,
     ])
   })
+
+  test.runIf(process.platform === 'linux')(
+    'a file whose first byte cannot be read is no list, and is closed',
+    async () => {
+      const descriptors = readdirSync('/proc/self/fd').length
+      expect(await errorsOf({ kind: 'file', path: '/proc/self/mem' })).toEqual([
+        '0: /proc/self/mem cannot be read: EIO; give a list file, a URL or - for standard input',
+      ])
+      expect(readdirSync('/proc/self/fd')).toHaveLength(descriptors)
+    },
+  )
 
   test.skipIf(process.getuid?.() === 0)('an unreadable list says that it is one', async () => {
     const source = file('https://h/x')
