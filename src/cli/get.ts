@@ -75,7 +75,8 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     ...(select === undefined ? {} : { only: select }),
     emit,
     warn,
-    ...(reporter.progress === undefined ? {} : { progress: (status) => reporter.progress?.(status) }),
+    // Only a screen wants to know ten times a second.
+    ...(isTty ? { progress: (status) => reporter.progress?.(status) } : {}),
   })
   if (log.warning !== undefined) warn(log.warning)
   const say = quietWriter(process.stderr)

@@ -2,19 +2,22 @@
 
 import { redactUrl } from '../core/redact.ts'
 
-const SECRET_OPTIONS = ['-H', '--header']
+/** `-H`, also behind flags that take no value (`-vH`), with its value in the same word or in the next. */
+const SHORT_HEADER = /^(-[nqvh]*H)(.*)$/s
+const LONG_HEADER = /^(--header=)(.*)$/s
 
 /** Header values go whole; URLs keep all but credentials and tokens. */
 export function redactArgv(argv: readonly string[]): string[] {
-  return argv.map((word, at) => {
-    const before = argv[at - 1]
-    if (before !== undefined && SECRET_OPTIONS.includes(before)) return hideValue(word)
-    const joined = SECRET_OPTIONS.find((name) => word.startsWith(name.startsWith('--') ? `${name}=` : name))
-    if (joined !== undefined && word !== joined) {
-      const start = joined.startsWith('--') ? joined.length + 1 : joined.length
-      return word.slice(0, start) + hideValue(word.slice(start))
+  let isHeader = false
+  return argv.map((word) => {
+    if (isHeader) {
+      isHeader = false
+      return hideValue(word)
     }
-    return /^[a-z]+:\/\//i.test(word) ? redactUrl(word) : word
+    const [, option, value] = SHORT_HEADER.exec(word) ?? LONG_HEADER.exec(word) ?? []
+    isHeader = word === '--header' || (option !== undefined && value === '' && !option.endsWith('='))
+    if (option !== undefined && value !== undefined && value !== '') return option + hideValue(value)
+    return word.includes('://') ? redactUrl(word) : word
   })
 }
 

@@ -25,7 +25,9 @@ export function duration(leastMs: number, mostMs = MOST_MS): (text: string) => n
   return (text) => {
     const ms = parseDuration(text)
     if (ms === undefined || ms < leastMs || ms > mostMs) {
-      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}, at most 24d.`)
+      throw new InvalidArgumentError(
+        `allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}, at most 24d.`,
+      )
     }
     return ms
   }
@@ -85,7 +87,7 @@ export function injection(text: string, earlier: readonly Injection[] = []): Inj
 
 /** A file name for -o; `%n` counts jobs, `%%` is a percent sign. */
 export function outPattern(text: string): string {
-  if (text === '' || /%(?![n%])/.test(text)) {
+  if (text === '' || text.replace(/%[n%]/g, '').includes('%')) {
     throw new InvalidArgumentError("allowed is a name; %n becomes the job's number and %% a percent sign.")
   }
   return text

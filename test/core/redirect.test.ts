@@ -2,7 +2,9 @@
 
 import { describe, expect, test } from 'vitest'
 import { describe as tell } from '../../src/core/failure.ts'
+import type { EntryOptions, Job } from '../../src/core/job.ts'
 import { decideHop, headersFor, hostOf } from '../../src/core/redirect.ts'
+import { requestFor, urlKey } from '../../src/core/request.ts'
 
 const FROM = 'https://example.com/a/b?c=d'
 const go = (location: string, from = FROM) => decideHop(from, location, 0, 20)
@@ -93,5 +95,84 @@ describe('the headers of the caller', () => {
       const isSame = new URL(from).origin === new URL(to).origin
       expect([to, headersFor(hop.url, credentials)]).toEqual([to, isSame ? secrets : []])
     }
+  })
+})
+
+describe('the request', () => {
+  const requested = (
+    url: string,
+    options: EntryOptions = {},
+    requestedUrl = url,
+    runHeaders: readonly (readonly [string, string])[] = [],
+  ) => {
+    const job: Job = { index: 0, line: 1, id: 'id', urls: [requestedUrl], target: 'x', options }
+    const { headers, ...rest } = requestFor(
+      url,
+      { kind: 'whole' },
+      { job, requestedUrl, runHeaders, userAgent: 'mpdl' },
+    )
+    return { ...rest, headers: Object.fromEntries(headers) }
+  }
+  const PLAIN = { 'User-Agent': 'mpdl', Accept: '*/*', 'Accept-Encoding': 'identity' }
+  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+
+  test('carries no credentials and no fragment in its URL', () => {
+    expect(requested('https://me:p%40ss@h/x?y#z')).toEqual({
+      url: 'https://h/x?y',
+      headers: { ...PLAIN, Authorization: basic('me:p@ss') },
+    })
+  })
+
+  test('takes the user of the options before that of the URL, in UTF-8', () => {
+    const { headers } = requested('https://me:old@h/', { user: 'Jürgen', password: '€' })
+    expect(headers.Authorization).toBe(basic('Jürgen:€'))
+  })
+
+  test('takes a password that is no escape as it is', () => {
+    expect(requested('https://me:100%@h/').headers.Authorization).toBe(basic('me:100%'))
+  })
+
+  test('prefers what was said of this job to what was said of all, and its own needs to both', () => {
+    const { headers } = requested(
+      'https://h/',
+      {
+        headers: [
+          ['x-api-key', 'job'],
+          ['accept-encoding', 'br'],
+        ],
+      },
+      'https://h/',
+      [
+        ['X-Api-Key', 'run'],
+        ['Accept', 'text/html'],
+        ['Authorization', 'Bearer t'],
+      ],
+    )
+    expect(headers).toEqual({
+      'User-Agent': 'mpdl',
+      Accept: 'text/html',
+      Authorization: 'Bearer t',
+      'x-api-key': 'job',
+      'Accept-Encoding': 'identity',
+    })
+  })
+
+  test('to another origin says nothing of the caller, and to the first one again all', () => {
+    const options = { user: 'me', password: 'canary', headers: [['Cookie', 'canary']] } as const
+    const runHeaders = [['X-Api-Key', 'canary']] as const
+    for (const url of ['http://h/', 'https://h:444/', 'https://sub.h/', 'https://i/']) {
+      expect(requested(url, options, 'https://h/', runHeaders)).toEqual({ url, headers: PLAIN })
+    }
+    expect(requested('https://h/there', options, 'https://h/', runHeaders).headers).toMatchObject({
+      Authorization: basic('me:canary'),
+      Cookie: 'canary',
+      'X-Api-Key': 'canary',
+    })
+  })
+
+  test('is of the same file whatever its query and credentials', () => {
+    expect(urlKey('https://a:b@h/x?token=1#f')).toBe(urlKey('https://h/x?token=2'))
+    expect(urlKey('https://h/x')).not.toBe(urlKey('https://h/y'))
+    expect(urlKey('https://h/x')).not.toBe(urlKey('http://h/x'))
   })
 })

@@ -269,7 +269,8 @@ export function stateOf(pid: number): string | undefined {
 export function childrenOf(supervisor: number): number[] {
   return processes().filter((pid) => {
     const words = proc(pid, 'cmdline').split('\0')
-    const script = words.findIndex((word) => /\/child(?:-faults)?\.cjs$/.test(word))
+    // The last, because a permission flag before it ends in the same path.
+    const script = words.findLastIndex((word) => /\/child(?:-faults)?\.cjs$/.test(word))
     return script > 0 && words[script + 1] === String(supervisor) && stateOf(pid) !== undefined
   })
 }

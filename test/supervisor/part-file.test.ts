@@ -449,6 +449,7 @@ const isMounted = (() => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], { stdio: 'ignore' })
     return true
   } catch {
+    rmSync(join(disk, '..'), { recursive: true })
     return false
   }
 })()
