@@ -46,13 +46,16 @@ export async function download(
   const { names = 'flat', onClash = 'fail', signal, onEvent, ...given } = options
   const settings: Settings = Object.freeze({ ...defaultSettings(), ...given, dir: resolve(given.dir ?? '.') })
   const listPath = 'list' in source ? resolve(source.list) : null
-  const opened = await openJobList('list' in source ? { kind: 'file', path: source.list } : { kind: 'urls', urls: source }, {
-    naming: { names, queryNames: false },
-    onClash,
-    keepGoing: false,
-    foldCase: process.platform === 'darwin',
-    spoolDir: settings.dir,
-  })
+  const opened = await openJobList(
+    'list' in source ? { kind: 'file', path: source.list } : { kind: 'urls', urls: source },
+    {
+      naming: { names, queryNames: false },
+      onClash,
+      keepGoing: false,
+      foldCase: process.platform === 'darwin',
+      spoolDir: settings.dir,
+    },
+  )
   if (!opened.ok) throw new Error(opened.errors.map(({ line, problem }) => `line ${line}: ${problem}`).join('\n'))
   const { list } = opened
   try {

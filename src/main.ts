@@ -4,7 +4,9 @@
 const wanted = [22, 21]
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < (wanted[0] ?? 0) || (major === wanted[0] && minor < (wanted[1] ?? 0))) {
-  process.stderr.write(`mpdl needs Node ${wanted.join('.')} or newer; this is ${process.versions.node} (${process.execPath})\n`)
+  process.stderr.write(
+    `mpdl needs Node ${wanted.join('.')} or newer; this is ${process.versions.node} (${process.execPath})\n`,
+  )
   process.exit(78)
 }
 if (process.platform === 'win32') {

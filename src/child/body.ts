@@ -5,7 +5,9 @@ import type { ChildFailure } from '../protocol/message.ts'
 import { childFailureOf, diskFailureOf } from './failure-of.ts'
 import type { OpenResponse } from './request.ts'
 
-export type BodyResult = { readonly ok: true; readonly bytes: number } | { readonly ok: false; readonly failure: ChildFailure }
+export type BodyResult =
+  | { readonly ok: true; readonly bytes: number }
+  | { readonly ok: false; readonly failure: ChildFailure }
 
 /**
  * Takes `lengthBytes` bytes (or all, until the server closes, when null) and writes them from `offsetBytes` on.

@@ -3,7 +3,8 @@
 import type { ChildFailure } from '../protocol/message.ts'
 import { EmptyReply } from './request.ts'
 
-const TLS_CODE = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
+const TLS_CODE =
+  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
 const NAME_CODE = /^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL)/
 
 function codeOf(error: unknown): string | undefined {
@@ -43,5 +44,10 @@ export function diskFailureOf(error: unknown): ChildFailure {
 /** Where an unforeseen error was thrown: a function name and position, never the message. */
 function placeOf(error: Error): string {
   const frame = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
-  return frame === undefined ? 'an unknown place' : frame.trim().slice(3).replace(/\(?(?:file:\/\/)?\/.*\//, '(')
+  return frame === undefined
+    ? 'an unknown place'
+    : frame
+        .trim()
+        .slice(3)
+        .replace(/\(?(?:file:\/\/)?\/.*\//, '(')
 }

@@ -1,9 +1,9 @@
 // The rehearsal child: the same serve() with one fault before its body, chosen by argv. A bundle of its own, so
 // that the shipped child contains none of this. Also the probe that shows what the sandbox forbids.
 
-import { FILE_DESCRIPTOR, WIRE_DESCRIPTOR } from '../protocol/message.ts'
 import type { Fault } from '../core/fault.ts'
 import { isFault } from '../core/fault.ts'
+import { FILE_DESCRIPTOR, WIRE_DESCRIPTOR } from '../protocol/message.ts'
 import { serve } from './serve.ts'
 import { openSocketPort } from './socket-port.ts'
 
@@ -44,7 +44,10 @@ const PERFORM: { readonly [F in Fault]: () => Promise<void> } = {
   exit0: async () => process.exit(0),
   exit3: async () => process.exit(3),
   garbage: async () => {
-    fs().writeSync(WIRE_DESCRIPTOR, Buffer.from('\u0000\u0001{"type":"done","bytes":'.concat('\u00ff'.repeat(64), '\n')))
+    fs().writeSync(
+      WIRE_DESCRIPTOR,
+      Buffer.from('\u0000\u0001{"type":"done","bytes":'.concat('\u00ff'.repeat(64), '\n')),
+    )
     await never()
   },
   flood: async () => {

@@ -1,12 +1,12 @@
 // One child's whole life: take the task, ask about every response, write the body where it is told, claim, leave.
 // Decides nothing: no retry, no redirect, no timeout. Knows nothing of the process it lives in.
 
-import type { Command, FetchTask, HashTask, ChildMessage } from '../protocol/message.ts'
+import type { ChildMessage, Command, FetchTask, HashTask } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
 import { receiveBody } from './body.ts'
-import { childFailureOf } from './failure-of.ts'
 import { digestFile } from './digest.ts'
-import { openResponse, type OpenResponse } from './request.ts'
+import { childFailureOf } from './failure-of.ts'
+import { type OpenResponse, openResponse } from './request.ts'
 
 /** How serve() reaches its supervisor, whatever carries it: a socket pair, a worker's port, a function call. */
 export interface Port {

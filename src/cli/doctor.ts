@@ -7,12 +7,12 @@ import { execa } from 'execa'
 import type { End } from '../core/attempt.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import { childCommand, childEnvironment, detectHardening } from '../isolation/hardening.ts'
+import { logDirFor, stateDir } from '../places.ts'
 import type { ChildMessage } from '../protocol/message.ts'
+import { bundle } from '../session.ts'
 import { lookAt } from '../supervisor/liveness.ts'
 import { lockDescriptor } from '../supervisor/lock.ts'
 import { openStateDb } from '../supervisor/state-db.ts'
-import { bundle } from '../session.ts'
-import { logDirFor, stateDir } from '../places.ts'
 import { VERSION } from '../version.ts'
 
 interface Finding {
@@ -55,7 +55,9 @@ function checkNode(): Finding {
   return {
     name: 'node',
     isGood,
-    text: isGood ? process.version : `${process.version} misses security fixes; use ${major}.${wantedMinor}.${wantedPatch} or newer`,
+    text: isGood
+      ? process.version
+      : `${process.version} misses security fixes; use ${major}.${wantedMinor}.${wantedPatch} or newer`,
   }
 }
 
@@ -70,7 +72,11 @@ async function probeSandbox(hardening: Hardening, scratch: string): Promise<Find
     const results = new Map(said.split(' ').map((word) => word.split('=') as [string, string]))
     const denied = (what: string, sentence: string): Finding => {
       const result = results.get(what) ?? 'no answer'
-      return { name: `sandbox: ${sentence}`, isGood: result === 'ERR_ACCESS_DENIED', text: result === 'ERR_ACCESS_DENIED' ? 'denied' : result }
+      return {
+        name: `sandbox: ${sentence}`,
+        isGood: result === 'ERR_ACCESS_DENIED',
+        text: result === 'ERR_ACCESS_DENIED' ? 'denied' : result,
+      }
     }
     const own = results.get('own') ?? 'no answer'
     return [
@@ -96,10 +102,13 @@ async function runProbe(hardening: Hardening, descriptor: number): Promise<strin
   })
   let said = ''
   const end = await new Promise<End>((resolve) => {
-    const lease = isolation.start({ task: { kind: 'hash', algorithms: [], sizeBytes: 0, beatMs: 1000 }, descriptor, fault: 'probe' }, (event) => {
-      if (event.kind === 'message') said = sayingOf(event.message) ?? said
-      if (event.kind === 'end') resolve(event.end)
-    })
+    const lease = isolation.start(
+      { task: { kind: 'hash', algorithms: [], sizeBytes: 0, beatMs: 1000 }, descriptor, fault: 'probe' },
+      (event) => {
+        if (event.kind === 'message') said = sayingOf(event.message) ?? said
+        if (event.kind === 'end') resolve(event.end)
+      },
+    )
     setTimeout(() => lease.stop('SIGKILL'), 10_000).unref()
   })
   return said === '' ? `read=child_ended_with_${end.signal ?? end.exitCode ?? end.spawnError}` : said
@@ -115,8 +124,14 @@ async function checkDeathWithParent(hardening: Hardening): Promise<Finding> {
     return { name, isGood: false, text: 'no setpriv (util-linux): a busy or stopped child may outlive a killed mpdl' }
   }
   // A shell starts a sleeper the way mpdl starts children, says its pid and is killed.
-  const shell = execa('/bin/sh', ['-c', `${hardening.setpriv} --pdeathsig KILL -- sleep 60 & echo $!; wait`], { reject: false, buffer: true, stderr: 'ignore' })
-  const pid = await new Promise<number>((resolve) => shell.stdout.once('data', (chunk: Buffer) => resolve(Number(String(chunk).trim()))))
+  const shell = execa('/bin/sh', ['-c', `${hardening.setpriv} --pdeathsig KILL -- sleep 60 & echo $!; wait`], {
+    reject: false,
+    buffer: true,
+    stderr: 'ignore',
+  })
+  const pid = await new Promise<number>((resolve) =>
+    shell.stdout.once('data', (chunk: Buffer) => resolve(Number(String(chunk).trim()))),
+  )
   const start = performance.now()
   while (lookAt(pid) === undefined && performance.now() - start < 1000) await pause(10)
   await pause(50)
@@ -134,7 +149,10 @@ async function checkCore(hardening: Hardening): Promise<Finding> {
   return {
     name: 'no core dumps',
     isGood: hardening.prlimit !== undefined && exitCode === 0,
-    text: hardening.prlimit === undefined ? 'no prlimit (util-linux): a crashing child may write a large core file' : `prlimit and setpriv start Node (exit ${exitCode})`,
+    text:
+      hardening.prlimit === undefined
+        ? 'no prlimit (util-linux): a crashing child may write a large core file'
+        : `prlimit and setpriv start Node (exit ${exitCode})`,
   }
 }
 
@@ -145,7 +163,13 @@ async function checkLock(hardening: Hardening, scratch: string): Promise<Finding
   try {
     const results = [await lockDescriptor(first, hardening), await lockDescriptor(second, hardening)]
     const isGood = results.join() === 'locked,held-by-another'
-    return { name: 'file locks', isGood, text: isGood ? 'a second holder is refused' : `flock (util-linux) is missing or has no effect: ${results.join(', ')}` }
+    return {
+      name: 'file locks',
+      isGood,
+      text: isGood
+        ? 'a second holder is refused'
+        : `flock (util-linux) is missing or has no effect: ${results.join(', ')}`,
+    }
   } finally {
     closeSync(first)
     closeSync(second)
@@ -164,7 +188,13 @@ function checkState(): Finding {
 
 function checkProc(): Finding {
   const isGood = lookAt(process.pid) !== undefined
-  return { name: 'watch from outside', isGood, text: isGood ? '/proc tells state and memory' : 'no /proc: stopped children and memory outside the heap are not seen' }
+  return {
+    name: 'watch from outside',
+    isGood,
+    text: isGood
+      ? '/proc tells state and memory'
+      : 'no /proc: stopped children and memory outside the heap are not seen',
+  }
 }
 
 function pause(ms: number): Promise<void> {

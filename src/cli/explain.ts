@@ -13,7 +13,9 @@ const JOB_ID = /^[0-9a-f]{16}$/
 export async function explain(words: readonly string[], options: { logDir?: string }): Promise<number> {
   const what = words.at(-1) ?? ''
   if (words.length > 2 || !(JOB_ID.test(what) || /^\d{1,9}$/.test(what))) {
-    throw new UsageError(`explain what? Give a line number of the list or a job id (16 hex digits), not ${words.join(' ')}`)
+    throw new UsageError(
+      `explain what? Give a line number of the list or a job id (16 hex digits), not ${words.join(' ')}`,
+    )
   }
   const { path } = await pastRun(words.length === 2 ? (words[0] ?? '') : 'last', options.logDir)
   const line = JOB_ID.test(what) ? await lineOfJob(path, what) : Number(what)

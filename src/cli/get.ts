@@ -6,11 +6,11 @@ import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
+import { defaultSettings } from '../defaults.ts'
+import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
 import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
 import { statusLines } from '../reporters/status.ts'
-import { defaultSettings } from '../defaults.ts'
-import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { canBeStrict, runHeader, startSession } from '../session.ts'
 import { openEventLog } from '../supervisor/event-log.ts'
 import type { JobList, ListSource } from '../supervisor/job-list.ts'
@@ -97,7 +97,8 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
 
 function sourceOf(operands: readonly string[]): ListSource {
   const [first] = operands
-  if (first === undefined) throw new UsageError('what should be downloaded? Give a list file, URLs, or - for standard input (see mpdl --help)')
+  if (first === undefined)
+    throw new UsageError('what should be downloaded? Give a list file, URLs, or - for standard input (see mpdl --help)')
   const isUrl = (text: string) => /^https?:\/\//i.test(text)
   if (operands.every(isUrl)) return { kind: 'urls', urls: operands }
   if (operands.length > 1) {
@@ -116,7 +117,9 @@ function sourceOf(operands: readonly string[]): ListSource {
 /** `example.com/x`, `example.com`: a name with dots that is hardly the name of a list. */
 function looksLikeHost(text: string): boolean {
   const host = /^([^/\s:]+\.[a-z]{2,})(?:[:/]|$)/i.exec(text)?.[1]
-  return host !== undefined && (host !== text || !/\.(txt|list?|lst|csv|tsv|jsonl?|ndjson|gz|md5|sha\d+|urls?)$/i.test(host))
+  return (
+    host !== undefined && (host !== text || !/\.(txt|list?|lst|csv|tsv|jsonl?|ndjson|gz|md5|sha\d+|urls?)$/i.test(host))
+  )
 }
 
 async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
@@ -135,13 +138,18 @@ async function openList(source: ListSource, options: RawRunOptions): Promise<Job
     const { list } = opened
     if (options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out) && list.size > 1) {
       list.close()
-      throw new UsageError(`-o ${options.out} is one name for ${list.size} jobs; number them with %n, like image-%n.jpg`)
+      throw new UsageError(
+        `-o ${options.out} is one name for ${list.size} jobs; number them with %n, like image-%n.jpg`,
+      )
     }
     return list
   }
   const lines = opened.errors.map(({ line, problem }) => (line === 0 ? problem : `line ${line}: ${problem}`))
   const more = opened.more > 0 ? [`and ${opened.more} more`] : []
-  const hint = opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0) ? ['nothing was downloaded; --keep-going skips bad lines'] : []
+  const hint =
+    opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0)
+      ? ['nothing was downloaded; --keep-going skips bad lines']
+      : []
   throw new UsageError([...lines, ...more, ...hint].join('\n'), opened.kind === 'no-list' ? 66 : 65)
 }
 
@@ -193,7 +201,8 @@ function readPem(path: string): string {
 
 function requireDir(dir: string): void {
   const problem = ensureTarget(dir)
-  if (problem !== undefined) throw new UsageError(`cannot write into ${dir}: ${problem}; choose another with -d DIR`, 73)
+  if (problem !== undefined)
+    throw new UsageError(`cannot write into ${dir}: ${problem}; choose another with -d DIR`, 73)
 }
 
 function ensureTarget(dir: string): string | undefined {
@@ -252,8 +261,18 @@ async function reporterFor(options: RawRunOptions, isTty: boolean, report: () =>
   const warn = (message: string) => stream.write(`mpdl: ${message}\n`)
   const named: NamedReporter =
     isTty && options.quiet !== true
-      ? { name: 'progress', reporter: await (await import('../reporters/tty.ts')).createTtyReporter({ ...base, env: process.env, now: () => performance.now() }) }
-      : { name: 'summary', reporter: createPlainReporter({ ...base, isQuiet: options.quiet ?? false, mode: plainMode(options) }) }
+      ? {
+          name: 'progress',
+          reporter: await (await import('../reporters/tty.ts')).createTtyReporter({
+            ...base,
+            env: process.env,
+            now: () => performance.now(),
+          }),
+        }
+      : {
+          name: 'summary',
+          reporter: createPlainReporter({ ...base, isQuiet: options.quiet ?? false, mode: plainMode(options) }),
+        }
   return fanOut([named], warn)
 }
 

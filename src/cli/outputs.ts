@@ -51,7 +51,11 @@ export async function writeOutputs({ options, list, log, report, code }: Outputs
 }
 
 /** Whole or not at all: a reader never sees half a report. Devices and pipes are written as they are. */
-async function intoFile(path: string, mode: number, fill: (write: (chunk: string) => void) => Promise<void>): Promise<void> {
+async function intoFile(
+  path: string,
+  mode: number,
+  fill: (write: (chunk: string) => void) => Promise<void>,
+): Promise<void> {
   const isDevice = path.startsWith('/dev/')
   const temporary = isDevice ? path : `${path}.${process.pid}~`
   const descriptor = openSync(temporary, isDevice ? 'w' : 'wx', mode)
@@ -68,7 +72,11 @@ async function intoFile(path: string, mode: number, fill: (write: (chunk: string
 }
 
 /** The entries as they stood in the list, secrets included: therefore 0600. */
-async function writeFailed(list: JobList, events: AsyncIterable<RunEvent>, write: (chunk: string) => void): Promise<void> {
+async function writeFailed(
+  list: JobList,
+  events: AsyncIterable<RunEvent>,
+  write: (chunk: string) => void,
+): Promise<void> {
   const failedLines = new Set<number>()
   const ranges: (readonly [number, number])[] = []
   for await (const event of events) {

@@ -2,8 +2,8 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { findRuns, type PastRun, resolveRun } from '../supervisor/past-runs.ts'
 import { logDirsToSearch } from '../places.ts'
+import { findRuns, type PastRun, resolveRun } from '../supervisor/past-runs.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Throws a UsageError (66) that says where was looked. */
@@ -13,7 +13,10 @@ export async function pastRun(wanted: string, logDir: string | undefined): Promi
     const newest = await Promise.all(dirs.map(async (dir) => (await findRuns(dir, 1))[0]))
     const [last] = newest.filter((run) => run !== undefined).sort((a, b) => b.run.started - a.run.started)
     if (last !== undefined) return last
-    throw new UsageError(`no runs in ${dirs.slice(0, 2).join(' or ')}; name a log with --log-dir DIR or give its file`, 66)
+    throw new UsageError(
+      `no runs in ${dirs.slice(0, 2).join(' or ')}; name a log with --log-dir DIR or give its file`,
+      66,
+    )
   }
   const problems: string[] = []
   for (const dir of dirs) {

@@ -1,7 +1,7 @@
 // --dry-run: what would be downloaded from where to where. Nothing is asked of any server.
 
-import { redactUrl } from '../core/redact.ts'
 import { printable } from '../core/printable.ts'
+import { redactUrl } from '../core/redact.ts'
 import { quietWriter } from '../reporters/plain.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import type { RawRunOptions } from './run-options.ts'

@@ -2,9 +2,9 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { FAULTS } from '../core/fault.ts'
+import { VERSION } from '../version.ts'
 import { addRunOptions, FOREIGN_OPTIONS, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
-import { VERSION } from '../version.ts'
 
 const EXAMPLES = `
 Examples:
@@ -70,7 +70,9 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .enablePositionalOptions()
 
   const get = addRunOptions(
-    program.command('get', { isDefault: true }).description('download a list, URLs, or - for standard input (the default command)'),
+    program
+      .command('get', { isDefault: true })
+      .description('download a list, URLs, or - for standard input (the default command)'),
     all,
   )
     .argument('[LIST|URL...]', 'a list file, URLs, or -')
@@ -108,7 +110,9 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
       outcome.code = await explain(words, options)
     })
   addRunOptions(
-    program.command('retry-failed').description('read the list of a past run again and run what failed or did not start'),
+    program
+      .command('retry-failed')
+      .description('read the list of a past run again and run what failed or did not start'),
     all,
   )
     .argument('[RUN]', 'a run, the beginning of its name, or last', 'last')

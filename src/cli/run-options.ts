@@ -2,7 +2,17 @@
 
 import { type Command, Option } from 'commander'
 import type { Injection, MinSpeed } from './values.ts'
-import { duration, headerLine, injection, integer, minSpeed, outPattern, reportPath, size } from './values.ts'
+import {
+  duration,
+  headerLine,
+  injection,
+  integer,
+  minSpeed,
+  outPattern,
+  reportPath,
+  size,
+  userAgent,
+} from './values.ts'
 
 /** What commander hands over; every value already validated. */
 export interface RawRunOptions {
@@ -64,7 +74,9 @@ export function addRunOptions(command: Command, all: boolean): Command {
     add('-T, --timeout <DUR>', 'no body bytes for this long ends an attempt; headers get 5 times as long')
       .default(60_000, '60s')
       .argParser(duration(1)),
-    add('--connect-timeout <DUR>', 'for name, connection and TLS together').default(30_000, '30s').argParser(duration(1)),
+    add('--connect-timeout <DUR>', 'for name, connection and TLS together')
+      .default(30_000, '30s')
+      .argParser(duration(1)),
     add('--deadline <DUR>', 'for one job, all attempts and waits together').argParser(duration(1)),
     add('--run-deadline <DUR>', 'for the whole run; what has not started is not started').argParser(duration(1)),
     add('--min-speed <SPEED>', 'slower over the window ends an attempt; off')
@@ -72,7 +84,7 @@ export function addRunOptions(command: Command, all: boolean): Command {
       .argParser(minSpeed),
     add('--max-filesize <SIZE>', 'larger files are refused').argParser(size(1)),
     add('-H, --header <LINE>', '"Name: value", sent to the origin of each URL only; repeatable').argParser(headerLine),
-    add('-A, --user-agent <NAME>', 'instead of mpdl/VERSION'),
+    add('-A, --user-agent <NAME>', 'instead of mpdl/VERSION').argParser(userAgent),
     add('--cacert <FILE>', 'trust these certificates (PEM) as well'),
     add('--names <HOW>', 'flat: file; tree: host/path/file; host: host__path__file')
       .choices(['flat', 'tree', 'host'])
@@ -94,9 +106,7 @@ export function addRunOptions(command: Command, all: boolean): Command {
     advanced(
       add('--isolate <HOW>', 'process: a fresh child for every attempt').choices(['auto', 'process']).default('auto'),
     ),
-    advanced(
-      add('--sandbox <HOW>', 'strict: a child may touch its one file only').choices(['strict', 'off']),
-    ),
+    advanced(add('--sandbox <HOW>', 'strict: a child may touch its one file only').choices(['strict', 'off'])),
     advanced(
       add('--retry-delay <DUR>', 'the first wait; then 4, 16, 64 times as long, at most 2m')
         .default(2000, '2s')
@@ -126,11 +136,11 @@ export function addRunOptions(command: Command, all: boolean): Command {
     advanced(add('--log-keep <N>', 'how many logs of this list are kept').default(30).argParser(integer(1, 100_000))),
     advanced(add('--no-log', 'keep no log')),
     advanced(
-      add('--hang-timeout <DUR>', 'no heartbeat for this long ends a child').default(30_000, '30s').argParser(duration(2000)),
+      add('--hang-timeout <DUR>', 'no heartbeat for this long ends a child')
+        .default(30_000, '30s')
+        .argParser(duration(2000)),
     ),
-    advanced(
-      add('--kill-after <DUR>', 'grace between SIGTERM and SIGKILL').default(5000, '5s').argParser(duration(0)),
-    ),
+    advanced(add('--kill-after <DUR>', 'grace between SIGTERM and SIGKILL').default(5000, '5s').argParser(duration(0))),
     advanced(add('--inject <KIND@LINE>', 'rehearse a failure; repeatable (see README)').argParser(injection)),
   ]
   for (const option of options) {

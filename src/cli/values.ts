@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from 'commander'
 import type { Fault } from '../core/fault.ts'
 import { FAULTS, isFault } from '../core/fault.ts'
-import { parseHeaderLine } from '../core/header.ts'
+import { parseHeader, parseHeaderLine } from '../core/header.ts'
 import { parseDuration, parseSize } from '../core/units.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -66,6 +66,12 @@ export function headerLine(text: string, earlier: readonly [string, string][] = 
   // Commander's own error would print the whole line, and its value may be a secret.
   if (!header.ok) throw new UsageError(`option -H: ${header.problem}`)
   return [...earlier, [header.name, header.value]]
+}
+
+export function userAgent(text: string): string {
+  const header = parseHeader('User-Agent', text)
+  if (!header.ok) throw new InvalidArgumentError(`${header.problem}.`)
+  return header.value
 }
 
 export interface Injection {

@@ -209,7 +209,12 @@ export type RunEvent =
       readonly reason: string
     }
   | { readonly type: 'suspended'; readonly at: number; readonly gap_ms: number }
-  | { readonly type: 'run-ended'; readonly at: number; readonly counts: IndependentCounts; readonly signal: string | null }
+  | {
+      readonly type: 'run-ended'
+      readonly at: number
+      readonly counts: IndependentCounts
+      readonly signal: string | null
+    }
 
 /** What changes too often for the log: only the screen shows it. */
 export interface Progress {

@@ -81,7 +81,11 @@ interface Trait {
   readonly transient: boolean
 }
 
-const trait = (of: FailureClass, outcome: FailureOutcome, transient: boolean): Trait => ({ class: of, outcome, transient })
+const trait = (of: FailureClass, outcome: FailureOutcome, transient: boolean): Trait => ({
+  class: of,
+  outcome,
+  transient,
+})
 
 const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'disk-full': trait('file', 'failed', false),

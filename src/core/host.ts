@@ -109,10 +109,14 @@ export function judgeHost(
         const cap = Math.max(1, Math.min(health.cap - 1, at.othersRunning))
         return { health: { ...answered, cap }, isUncounted: true, change: 'cap-lowered' }
       }
-      const refusedJobs = health.refusedJobs.includes(input.job) ? health.refusedJobs : [...health.refusedJobs, input.job]
+      const refusedJobs = health.refusedJobs.includes(input.job)
+        ? health.refusedJobs
+        : [...health.refusedJobs, input.job]
       const next: HostHealth = { ...answered, refusedJobs }
       if (input.retryAfterMs !== undefined) {
-        return input.retryAfterMs <= rules.retryAfterMaxMs ? pause(next, input.retryAfterMs) : { health: next, isUncounted: false }
+        return input.retryAfterMs <= rules.retryAfterMaxMs
+          ? pause(next, input.retryAfterMs)
+          : { health: next, isUncounted: false }
       }
       return refusedJobs.length >= REFUSED_JOBS_TO_PAUSE
         ? pause({ ...next, refusedJobs: [] }, backoffMs(rules.retryDelayMs, Math.min(4, health.pauses + 1)))

@@ -1,11 +1,11 @@
 // Decides what a request says: its headers, and which of the caller's words may travel to which origin.
 
+import { fingerprint } from './hash.ts'
 import type { Job } from './job.ts'
 import type { Credentials } from './redirect.ts'
 import { headersFor } from './redirect.ts'
 import type { Ask } from './response.ts'
 import { askHeaders } from './response.ts'
-import { fingerprint } from './hash.ts'
 import type { Headers } from './validator.ts'
 
 export interface Request {

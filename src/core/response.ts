@@ -154,5 +154,10 @@ export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answ
     return fail({ kind: 'unauthorized', status, ...(scheme === undefined ? {} : { scheme }) })
   }
   const waitMs = retryAfterMs(header(headers, 'retry-after'), rules.nowMs)
-  return fail({ kind: 'http-status', status, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) })
+  // "At once" is no advice to follow: the usual wait applies, as with curl.
+  return fail({
+    kind: 'http-status',
+    status,
+    ...(waitMs === undefined || waitMs === 0 ? {} : { retryAfterMs: waitMs }),
+  })
 }

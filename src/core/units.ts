@@ -20,7 +20,8 @@ export function parseDuration(text: string): number | undefined {
   if (/^\d+(?:\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000)
   if (!DURATION.test(trimmed)) return undefined
   let ms = 0
-  for (const [, amount, unit] of trimmed.matchAll(DURATION_PART)) ms += Number(amount) * (DURATION_FACTOR[unit ?? ''] ?? Number.NaN)
+  for (const [, amount, unit] of trimmed.matchAll(DURATION_PART))
+    ms += Number(amount) * (DURATION_FACTOR[unit ?? ''] ?? Number.NaN)
   return Number.isSafeInteger(Math.round(ms)) ? Math.round(ms) : undefined
 }
 

@@ -81,7 +81,10 @@ function startProcess(
 
   const wireClosed = new Promise<void>((resolve) => {
     if (!(wire instanceof NetSocket)) return resolve()
-    wire.on('data', readMessages(on, () => messageCount++))
+    wire.on(
+      'data',
+      readMessages(on, () => messageCount++),
+    )
     // A child that dies while we write to it is told by its end, not by our EPIPE.
     wire.on('error', () => {})
     wire.on('close', () => {
@@ -149,4 +152,3 @@ function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }
-

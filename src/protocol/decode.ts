@@ -16,7 +16,10 @@ function decode<T>(line: string, schema: v.GenericSchema<unknown, T>): Decoded<T
   const parsed = v.safeParse(schema, value, { abortEarly: true })
   if (parsed.success) return { ok: true, message: parsed.output }
   const [issue] = parsed.issues
-  const path = issue.path?.map((item) => String(item.key)).join('.').slice(0, 60)
+  const path = issue.path
+    ?.map((item) => String(item.key))
+    .join('.')
+    .slice(0, 60)
   return { ok: false, detail: path === undefined || path === '' ? 'no known message' : `wrong ${path}` }
 }
 

@@ -1,7 +1,16 @@
 // Drives one child from start to reap: feeds the attempt's state machine, performs its effects, watches it from
 // outside. Knows nothing of HTTP, files' meaning or retries.
 
-import type { Attempt, AttemptInput, AttemptLimits, AttemptResult, Effect, KillCause, Timer, TransferPhase } from '../core/attempt.ts'
+import type {
+  Attempt,
+  AttemptInput,
+  AttemptLimits,
+  AttemptResult,
+  Effect,
+  KillCause,
+  Timer,
+  TransferPhase,
+} from '../core/attempt.ts'
 import { begin, step, verdict } from '../core/attempt.ts'
 import { describe } from '../core/failure.ts'
 import type { Isolation, Lease, LeaseEvent, WorkOrder } from '../isolation/isolation.ts'

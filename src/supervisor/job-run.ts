@@ -282,7 +282,9 @@ export class JobRun {
     const { result } = end
     if (!result.ok) return this.#named(result.failure, part)
     if (exchange.unchanged !== undefined) return undefined
-    if (result.claim.kind !== 'done') return { kind: 'child-error', detail: 'it refused what it was told to take' }
+    if (result.claim.kind !== 'done' || !exchange.isReceiving) {
+      return { kind: 'child-error', detail: 'its claim does not follow from what it was told' }
+    }
     const endBytes = exchange.offsetBytes + result.claim.bytes
     const expectedBytes = exchange.sizeBytes
     if (part.completedBytes < endBytes) {
@@ -491,9 +493,14 @@ export class JobRun {
       failure: failure ?? null,
       lingered: end.result.lingered,
       counted: true,
-      stderr: end.lastWords === '' ? null : printable(redactText(end.lastWords).slice(-500)),
+      stderr: end.lastWords === '' ? null : printable(redactText(withoutFrames(end.lastWords)).slice(-500)),
     }
     this.#attempts.push(record)
     emit({ type: 'attempt-ended', at: world.nowMs(), index: job.index, line: job.line, attempt: record })
   }
+}
+
+/** The error itself stands above its stack, and would be cut away to keep where it passed through. */
+function withoutFrames(lastWords: string): string {
+  return lastWords.replace(/^\s+at .*\n?/gm, '')
 }

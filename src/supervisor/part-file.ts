@@ -54,7 +54,12 @@ export type Opened = { readonly ok: true; readonly part: PartFile } | { readonly
 type Done = { readonly ok: true } | { readonly ok: false; readonly failure: Failure }
 
 /** How the last component looks: `missing`, a plain file that may be replaced, or why not. */
-export function inspectTarget(path: string): { kind: 'missing' } | { kind: 'file'; sizeBytes: number; mtimeMs: number; mode: number } | { kind: 'refused'; failure: Failure } {
+export function inspectTarget(
+  path: string,
+):
+  | { kind: 'missing' }
+  | { kind: 'file'; sizeBytes: number; mtimeMs: number; mode: number }
+  | { kind: 'refused'; failure: Failure } {
   try {
     const stat = lstatSync(path)
     if (stat.isSymbolicLink()) return { kind: 'refused', failure: { kind: 'target-is-symlink', path } }
@@ -64,7 +69,9 @@ export function inspectTarget(path: string): { kind: 'missing' } | { kind: 'file
     }
     return { kind: 'file', sizeBytes: stat.size, mtimeMs: stat.mtimeMs, mode: stat.mode & 0o7777 }
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? { kind: 'missing' } : { kind: 'refused', failure: diskFailure(error, 'look at', path) }
+    return codeOf(error) === 'ENOENT'
+      ? { kind: 'missing' }
+      : { kind: 'refused', failure: diskFailure(error, 'look at', path) }
   }
 }
 

@@ -312,7 +312,10 @@ class Run implements RunControls {
       attempts: [],
       warnings: [],
       // Not the first where that one's host was given up before the job began.
-      mirror: Math.max(0, job.urls.findIndex((url) => this.#hostOfUrl(url) === host)),
+      mirror: Math.max(
+        0,
+        job.urls.findIndex((url) => this.#hostOfUrl(url) === host),
+      ),
       countedTries: job.urls.map(() => 0),
       attempt: 0,
       waitMs: 0,
@@ -386,7 +389,9 @@ class Run implements RunControls {
     state.warnings.push(...result.warnings)
 
     const failure = result.end.ok ? undefined : result.end.failure
-    const hostInput = hostInputOf(result.end, start)
+    // A probe that was redirected tells of another host.
+    const isProbe = start.isProbe && host === start.host
+    const hostInput = hostInputOf(result.end, { index: start.index, isProbe })
     const verdict = hostInput === undefined ? undefined : this.#schedule.judge(host, hostInput, world.monotonicMs())
     if (verdict?.change !== undefined) this.#announceHost(host, verdict.change, failure)
     if (result.isAbandoned) this.#schedule.loseSlot(host)
@@ -518,7 +523,12 @@ class Run implements RunControls {
       if (state !== undefined) this.#endJob(state, { ok: false, failure: state.lastFailure ?? failure })
       else if (!this.#goToMirror(index)) lost.push(index)
     }
-    this.#endMany(lost.sort((a, b) => a - b), 'failed', failure, describe(failure))
+    this.#endMany(
+      lost.sort((a, b) => a - b),
+      'failed',
+      failure,
+      describe(failure),
+    )
     if (fresh.length > 0) setImmediate(() => this.#inbox.push({ on: 'host-down', host }))
   }
 

@@ -4,15 +4,30 @@ import { expect, test } from 'vitest'
 import { redactArgv } from '../../src/cli/redact-argv.ts'
 
 test.each([
-  [['-H', 'Authorization: Bearer s3cret', 'urls.txt'], ['-H', 'Authorization: ***', 'urls.txt']],
+  [
+    ['-H', 'Authorization: Bearer s3cret', 'urls.txt'],
+    ['-H', 'Authorization: ***', 'urls.txt'],
+  ],
   [['-HX-Api-Key:s3cret'], ['-HX-Api-Key: ***']],
-  [['-vH', 'Cookie: s3cret'], ['-vH', 'Cookie: ***']],
+  [
+    ['-vH', 'Cookie: s3cret'],
+    ['-vH', 'Cookie: ***'],
+  ],
   [['-qvHCookie: s3cret'], ['-qvHCookie: ***']],
-  [['--header', 'Cookie: s3cret'], ['--header', 'Cookie: ***']],
+  [
+    ['--header', 'Cookie: s3cret'],
+    ['--header', 'Cookie: ***'],
+  ],
   [['--header=Cookie: s3cret'], ['--header=Cookie: ***']],
-  [['-H', 's3cret without a colon'], ['-H', '***']],
+  [
+    ['-H', 's3cret without a colon'],
+    ['-H', '***'],
+  ],
   [['https://me:s3cret@h/f?token=s3cret&page=2'], ['https://***@h/f?token=***&page=2']],
-  [['-d', 'Header', '-j', '4', '--', 'list'], ['-d', 'Header', '-j', '4', '--', 'list']],
+  [
+    ['-d', 'Header', '-j', '4', '--', 'list'],
+    ['-d', 'Header', '-j', '4', '--', 'list'],
+  ],
 ])('%j is logged as %j', (argv, logged) => {
   expect(redactArgv(argv)).toEqual(logged)
 })

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bodyOf, type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
 import { findProgram, requireServer } from '../fixtures/servers.ts'
 
@@ -14,6 +14,8 @@ const hasTmux = requireServer('tmux', findProgram('tmux'))
 const ARABIC = 'ملف-عربي-طويل-جدا.bin'
 
 let dir = ''
+/** A server of its own for each test: one that is being killed would still answer the next. */
+let socket = ''
 let server: FaultServer
 
 beforeAll(async () => {
@@ -24,12 +26,16 @@ afterAll(async () => {
   await server.stop()
   rmSync(dir, { recursive: true, force: true })
 })
+let count = 0
+beforeEach(() => {
+  socket = join(dir, `tmux${count++}`)
+})
 afterEach(() => {
-  spawnSync('tmux', ['-S', join(dir, 'tmux'), 'kill-server'])
+  spawnSync('tmux', ['-S', socket, 'kill-server'])
 })
 
 function tmux(...args: string[]): string {
-  return execFileSync('tmux', ['-S', join(dir, 'tmux'), '-f', '/dev/null', '-u', ...args], {
+  return execFileSync('tmux', ['-S', socket, '-f', '/dev/null', '-u', ...args], {
     encoding: 'utf8',
     env: { ...process.env, LC_ALL: 'C.UTF-8', XDG_STATE_HOME: join(dir, 'state'), CI: '' },
   })
@@ -112,13 +118,13 @@ describe.skipIf(!hasTmux)('the terminal', () => {
   })
 
   test('a status asked for by SIGUSR1 stands above the moving lines', async () => {
-    start(90, SLOW())
+    start(160, SLOW())
     await until((text) => /slow\.bin .*KiB/.test(text))
     const shell = tmux('display-message', '-p', '-t', 'it', '#{pane_pid}').trim()
     const supervisor = Number(readFileSync(`/proc/${shell}/task/${shell}/children`, 'latin1').trim().split(' ')[0])
     process.kill(supervisor, 'SIGUSR1')
-    const text = await until((seen) => /receiving .* pid \d+/.test(seen) && /slow\.bin .*KiB/.test(seen))
-    expect(text.indexOf('receiving')).toBeLessThan(text.lastIndexOf('slow.bin'))
+    const text = await until((seen) => /line 1 .* pid \d+/.test(seen) && /^slow\.bin .*KiB/m.test(seen))
+    expect(text.indexOf('line 1 ')).toBeLessThan(text.search(/^slow\.bin/m))
     tmux('send-keys', '-t', 'it', 'C-c')
     await until((seen) => seen.includes('left with 130'))
   })

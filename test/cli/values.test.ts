@@ -1,7 +1,16 @@
 // Values of options: what is taken, and that a wrong one is told what is allowed.
 
 import { describe, expect, test } from 'vitest'
-import { duration, headerLine, injection, integer, minSpeed, outPattern, reportPath, size } from '../../src/cli/values.ts'
+import {
+  duration,
+  headerLine,
+  injection,
+  integer,
+  minSpeed,
+  outPattern,
+  reportPath,
+  size,
+} from '../../src/cli/values.ts'
 
 describe('a value that is right', () => {
   test.each([

@@ -1,4 +1,5 @@
 // Proves what becomes of children that crash, hang, lie or cannot be started. Knows nothing of bad servers.
+import { execFileSync } from 'node:child_process'
 import { chownSync, copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -17,7 +18,8 @@ afterAll(() => server.stop())
 const lines = (n: number, path = '/ok') => Array.from({ length: n }, (_, i) => server.url(`${path}/f${i + 1}`)).join('\n')
 
 describe('a rehearsed failure', () => {
-  const kinds = Object.keys(FAULTS)
+  // A full heap takes its time, which this run's --hang-timeout does not give it; it has a test of its own.
+  const kinds = Object.keys(FAULTS).filter((fault) => fault !== 'oom')
   let once: Ended
   let healed: Ended
   const lineOf = (fault: string) => kinds.indexOf(fault) + 1
@@ -29,8 +31,8 @@ describe('a rehearsed failure', () => {
     const args = [...inject, '--max-memory', '512M', '--connect-timeout', '5s', '-T', '3s']
     const times = ['--hang-timeout', '2s', '--kill-after', '200ms', '--retry-delay', '10ms']
     ;[once, healed] = [
-      await run({ list, args: [...args, ...times, '-t', '1', '-j', '13'] }),
-      await run({ list, args: [...args, ...times, '-t', '2', '-j', '13'] }),
+      await run({ list, args: [...args, ...times, '-t', '1', '-j', '12'] }),
+      await run({ list, args: [...args, ...times, '-t', '2', '-j', '12'] }),
     ]
   })
 
@@ -42,13 +44,6 @@ describe('a rehearsed failure', () => {
     ['[stall] a full thread pool, with the heart still beating', 'pool-stuck', 'stall', 'killed', /^STALLED .* for 3s$/],
     ['[crash-signal] SIGSEGV', 'segv', 'crash-signal', 'crashed', /^CRASHED the child died of SIGSEGV$/],
     ['[crash-signal] abort()', 'abort', 'crash-signal', 'crashed', /^CRASHED the child died of SIGABRT$/],
-    [
-      '[out-of-memory] a full heap, told apart from abort() by its last words',
-      'oom',
-      'out-of-memory',
-      'crashed',
-      /^CRASHED the child ran out of memory \(--max-memory 512 MiB\)$/,
-    ],
     ['[memory] memory that V8 does not see', 'leak', 'memory', 'killed', /^MEMORY the child held .* \(--max-memory\)$/],
     ['[exit-without-result] exit code 0', 'exit0', 'exit-without-result', 'crashed', /left with exit code 0 and without/],
     ['[exit-without-result] exit code 3', 'exit3', 'exit-without-result', 'crashed', /left with exit code 3 and without/],
@@ -63,7 +58,7 @@ describe('a rehearsed failure', () => {
   for (const [name, fault, kind, outcome, says] of expected) {
     test(`${name} (--inject ${fault})`, () => {
       const row = once.row(lineOf(fault))
-      expect(row).toMatchObject({ outcome, failure: { kind }, size: null })
+      expect([row.failure, row.outcome, row.size]).toEqual([expect.objectContaining({ kind }), outcome, null])
       expect(row.reason).toMatch(says)
       expect(once.seen).not.toContain(row.out)
     })
@@ -83,11 +78,11 @@ describe('a rehearsed failure', () => {
 
   test('killed counts before crashed, and every child is joined', () => {
     expect(once.code).toBe(10)
-    expect(once.report.totals).toMatchObject({ killed: 8, crashed: 5, downloaded: 0, spawned: 13, reaped: 13 })
+    expect(once.report.totals).toMatchObject({ killed: 8, crashed: 4, downloaded: 0, spawned: 12, reaped: 12 })
   })
 
   test('[threat:child-killed] a second attempt heals every one of them, and the run says nothing', () => {
-    expect(healed.report.totals).toMatchObject({ downloaded: kinds.length, spawned: 26, reaped: 26, retries: 13 })
+    expect(healed.report.totals).toMatchObject({ downloaded: kinds.length, spawned: 24, reaped: 24, retries: 12 })
     expect([healed.code, healed.stdout, healed.stderr]).toEqual([0, '', ''])
     for (const row of healed.report.jobs) {
       expect(row.attempts.map(({ result }) => result)).toEqual(['failed', 'done'])
@@ -95,6 +90,17 @@ describe('a rehearsed failure', () => {
       expect(healed.bytes(row.out).equals(bodyOf(100_000))).toBe(true)
     }
   })
+})
+
+test('[out-of-memory] a full heap is told apart from abort() by its last words (--inject oom)', async () => {
+  const args = ['--inject', 'oom@1', '--max-memory', '512M', '-t', '1']
+  const ended = await run({ operands: [server.url('/ok/f')], args })
+  const row = ended.row(1)
+  expect(row).toMatchObject({ outcome: 'crashed', failure: { kind: 'out-of-memory' }, attempts: [{ signal: 'SIGABRT' }] })
+  expect(row.reason).toMatch(/^CRASHED the child ran out of memory \(--max-memory 512\.0 MiB\)$/)
+  expect(row.attempts[0]?.stderr).toContain('heap out of memory')
+  expect(ended.code).toBe(11)
+  expect(ended.seen).not.toContain('f')
 })
 
 describe('a signal from outside', () => {
@@ -232,29 +238,27 @@ describe('a child bundle that is broken', () => {
 
 const setpriv = findProgram('setpriv')
 const prlimit = findProgram('prlimit')
-describe.skipIf(process.getuid?.() !== 0 || setpriv === undefined || prlimit === undefined)('no more processes', () => {
-  test('[spawn] [threat:out-of-pids] a machine that starts no children stops the run with 71', async () => {
+const canBeAnother = process.getuid?.() === 0 && setpriv !== undefined && prlimit !== undefined
+describe.skipIf(!canBeAnother)('no more processes', () => {
+  test('[spawn] [threat:out-of-pids] a machine that starts no more children stops the run with 71', async () => {
     const home = newHome()
+    // The kernel does not hold root to this limit.
     const user = 64_017
     for (const path of [home.root, home.out]) chownSync(path, user, user)
-    const ended = await run({
+    const running = start({
       home,
-      list: lines(8),
-      args: [...QUICK, '-j', '2'],
-      // The program itself needs about a dozen threads; what is left is too little for a child.
-      wrap: [
-        setpriv ?? '',
-        `--reuid=${user}`,
-        `--regid=${user}`,
-        '--clear-groups',
-        '--',
-        prlimit ?? '',
-        '--nproc=1',
-        '--',
-      ],
+      list: `${server.url('/ok/f0')}\n${lines(9, '/slow').replaceAll(/(f\d)/g, '$1?size=5000&rate=10000')}`,
+      args: [...QUICK, '-j', '1'],
+      wrap: [setpriv ?? '', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--'],
     })
-    expect(ended.seen).not.toContain('f1')
-    expect([ended.code, ended.stderr.split('\n')[0]]).toEqual([71, expect.stringContaining('mpdl')])
+    await running.event('job-ended')
+    execFileSync(prlimit ?? '', [`--pid=${running.pid}`, '--nproc=1'])
+    const ended = await running.ended
+    expect(ended.report.jobs.at(-1)).toMatchObject({ outcome: 'failed', failure: { kind: 'spawn', code: 'EAGAIN' } })
+    expect(ended.code).toBe(71)
+    expect(ended.stderr).toContain('five different jobs in a row crashed alike (cannot start: EAGAIN)')
+    expect(ended.bytes('f0').equals(bodyOf(100_000))).toBe(true)
+    const downloaded = ended.report.jobs.filter(({ outcome }) => outcome === 'downloaded').map(({ out }) => out)
+    expect(ended.files.filter((name) => !name.includes('.part')), 'no file that is not whole').toEqual(downloaded.sort())
   })
 })
-

@@ -4,11 +4,13 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
+  constants,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -21,7 +23,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Failure } from '../../src/core/failure.ts'
 import { detectHardening } from '../../src/isolation/hardening.ts'
 import { readControl } from '../../src/supervisor/control-file.ts'
@@ -441,47 +443,47 @@ test.runIf(isRoot && HARDENING.setpriv !== undefined)(
   },
 )
 
-/** A file system of 16 pages, where this process may mount one. */
-const disk = join(mkdtempSync(join(tmpdir(), 'mpdl-test-')), 'disk')
-const isMounted = (() => {
+/**
+ * A file system of 16 pages, where this process may mount one. It is unmounted at once and reached through an open
+ * descriptor, so that it goes with this process however that ends.
+ */
+const disk = (() => {
+  const place = mkdtempSync(join(tmpdir(), 'mpdl-test-'))
   try {
-    mkdirSync(disk)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], { stdio: 'ignore' })
-    return true
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', place], { stdio: 'ignore' })
+    const descriptor = openSync(place, constants.O_RDONLY | constants.O_DIRECTORY)
+    execFileSync('umount', ['--lazy', place])
+    return `/proc/self/fd/${descriptor}`
   } catch {
-    rmSync(join(disk, '..'), { recursive: true })
-    return false
+    return undefined
+  } finally {
+    rmSync(place, { recursive: true })
   }
 })()
 
-describe.runIf(isMounted)('a full disk', () => {
+describe.runIf(disk !== undefined)('a full disk', () => {
   /** Takes all room but so many pages. */
   function leavePages(pages: number): void {
-    const { bavail, bsize } = statfsSync(disk)
-    writeFileSync(join(disk, 'ballast'), Buffer.alloc((bavail - pages) * bsize))
+    const { bavail, bsize } = statfsSync(dir)
+    writeFileSync(join(dir, 'ballast'), Buffer.alloc((bavail - pages) * bsize))
   }
 
-  beforeAll(() => expect(statfsSync(disk).bsize).toBe(4096))
-
   beforeEach(() => {
-    for (const name of readdirSync(disk)) rmSync(join(disk, name), { recursive: true })
-    dir = disk
+    rmSync(dir, { recursive: true })
+    dir = disk ?? ''
+    for (const name of readdirSync(dir)) rmSync(join(dir, name), { recursive: true })
+    expect(statfsSync(dir).bsize).toBe(4096)
   })
 
   afterEach(() => {
-    // The outer hook removes `dir`, which is a mount point here.
-    dir = join(disk, 'removed')
-  })
-
-  afterAll(() => {
-    execFileSync('umount', [disk])
-    rmSync(join(disk, '..'), { recursive: true })
+    // The outer hook removes `dir`, which is the disk's root here.
+    dir = join(dir, 'removed')
   })
 
   test('fails the opening and leaves nothing that was not there', async () => {
     leavePages(0)
-    expect(failureOf(await attemptToOpen())).toEqual({ kind: 'disk-full', path: join(disk, 'x.part') })
-    expect(readdirSync(disk)).toEqual(['ballast'])
+    expect(failureOf(await attemptToOpen())).toEqual({ kind: 'disk-full', path: join(dir, 'x.part') })
+    expect(readdirSync(dir)).toEqual(['ballast'])
   })
 
   test('keeps the bytes of an earlier run when only its note cannot be written again', async () => {
@@ -489,21 +491,21 @@ describe.runIf(isMounted)('a full disk', () => {
     fill(first, 40, 100)
     first.close()
     leavePages(0)
-    expect(failureOf(await attemptToOpen())).toEqual({ kind: 'disk-full', path: join(disk, 'x.part') })
-    rmSync(join(disk, 'ballast'))
+    expect(failureOf(await attemptToOpen())).toEqual({ kind: 'disk-full', path: join(dir, 'x.part') })
+    rmSync(join(dir, 'ballast'))
     expect((await open()).completedBytes).toBe(40)
   })
 
   test('never leaves half a note in the place of a whole one', async () => {
     const opened = await open({ url: `https://h/${'x'.repeat(6000)}` })
     fill(opened, 40, 100)
-    const before = readControl(join(disk, 'x.part.json'))
+    const before = readControl(join(dir, 'x.part.json'))
     expect(before?.completed).toEqual([[0, 40]])
     leavePages(1)
     opened.record(0, 40)
     opened.save()
-    expect(readControl(join(disk, 'x.part.json'))).toEqual(before)
-    expect(readdirSync(disk).toSorted()).toEqual(['ballast', 'x.part', 'x.part.json'])
+    expect(readControl(join(dir, 'x.part.json'))).toEqual(before)
+    expect(readdirSync(dir).toSorted()).toEqual(['ballast', 'x.part', 'x.part.json'])
   })
 
   test('fails a beginning, and still commits what is whole', async () => {
@@ -512,6 +514,6 @@ describe.runIf(isMounted)('a full disk', () => {
     leavePages(0)
     expect(opened.begin({ etag: '"v2"' }, 5, 5)).toMatchObject({ kind: 'disk-full' })
     expect(await opened.commit(5, { fsync: 'file' })).toEqual({ ok: true })
-    expect(readFileSync(join(disk, 'x'), 'utf8')).toBe('xxxxx')
+    expect(readFileSync(join(dir, 'x'), 'utf8')).toBe('xxxxx')
   })
 })

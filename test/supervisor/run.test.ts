@@ -122,7 +122,7 @@ describe('the run', () => {
       killAfterMs: 500,
     })
     await it.untilDone()
-    const [b, a] = it.rows()
+    const [a, b] = ['a', 'b'].map((name) => it.rows().find(({ out }) => out === name))
     expect(b).toMatchObject({ out: 'b', outcome: 'downloaded' })
     expect(a).toMatchObject({
       out: 'a',
