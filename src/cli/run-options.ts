@@ -1,6 +1,7 @@
 // The options of a run: names, defaults and the help that teaches them. Knows nothing of how a run is done.
 
 import { type Command, Option } from 'commander'
+import { DEFAULTS } from '../supervisor/settings.ts'
 import type { Injection, MinSpeed } from './values.ts'
 import {
   duration,
@@ -68,19 +69,21 @@ export function addRunOptions(command: Command, all: boolean): Command {
   const options: Option[] = [
     add('-d, --dir <DIR>', 'where the files go').default('.'),
     add('-o, --out <NAME>', 'name of the file; with %n for several: image-%n.jpg').argParser(outPattern),
-    add('-j, --jobs <N>', 'transfers at once').default(8).argParser(integer(1, 1000)),
-    add('--max-per-host <N>', 'transfers at once from one host').default(6).argParser(integer(1, 1000)),
-    add('-t, --tries <N>', 'attempts for what may pass by itself').default(5).argParser(integer(1, 1000)),
+    add('-j, --jobs <N>', 'transfers at once').default(DEFAULTS.jobs).argParser(integer(1, 1000)),
+    add('--max-per-host <N>', 'transfers at once from one host')
+      .default(DEFAULTS.maxPerHost)
+      .argParser(integer(1, 1000)),
+    add('-t, --tries <N>', 'attempts for what may pass by itself').default(DEFAULTS.tries).argParser(integer(1, 1000)),
     add('-T, --timeout <DUR>', 'no body bytes for this long ends an attempt; headers get 5 times as long')
-      .default(60_000, '60s')
+      .default(DEFAULTS.timeoutMs, '60s')
       .argParser(duration(1)),
     add('--connect-timeout <DUR>', 'for name, connection and TLS together')
-      .default(30_000, '30s')
+      .default(DEFAULTS.connectTimeoutMs, '30s')
       .argParser(duration(1)),
     add('--deadline <DUR>', 'for one job, all attempts and waits together').argParser(duration(1)),
     add('--run-deadline <DUR>', 'for the whole run; what has not started is not started').argParser(duration(1)),
     add('--min-speed <SPEED>', 'slower over the window ends an attempt; off')
-      .default({ bytesPerSecond: 1024, windowMs: 600_000 }, '1K/10m')
+      .default({ bytesPerSecond: DEFAULTS.minBytesPerSecond, windowMs: DEFAULTS.speedWindowMs }, '1K/10m')
       .argParser(minSpeed),
     add('--max-filesize <SIZE>', 'larger files are refused').argParser(size(1)),
     add('-H, --header <LINE>', '"Name: value", sent to the origin of each URL only; repeatable').argParser(headerLine),
@@ -109,27 +112,29 @@ export function addRunOptions(command: Command, all: boolean): Command {
     advanced(add('--sandbox <HOW>', 'strict: a child may touch its one file only').choices(['strict', 'off'])),
     advanced(
       add('--retry-delay <DUR>', 'the first wait; then 4, 16, 64 times as long, at most 2m')
-        .default(2000, '2s')
+        .default(DEFAULTS.retryDelayMs, '2s')
         .argParser(duration(0)),
     ),
     advanced(
       add('--retry-after-max <DUR>', 'a longer Retry-After fails the job as "try later"')
-        .default(600_000, '10m')
+        .default(DEFAULTS.retryAfterMaxMs, '10m')
         .argParser(duration(0)),
     ),
     advanced(
       add('--max-memory <SIZE>', 'of one child: heap and resident memory')
-        .default(256 * 2 ** 20, '256M')
+        .default(DEFAULTS.maxMemoryBytes, '256M')
         .argParser(size(64 * 2 ** 20)),
     ),
     advanced(
-      add('--min-disk-free <SIZE>', 'stop before the disk has less').argParser(size(0)).default(undefined, '1G or 5 %'),
+      add('--min-disk-free <SIZE>', 'stop before the disk has less (default: the lesser of 1G and 5 %)').argParser(
+        size(0),
+      ),
     ),
-    advanced(add('--max-redirects <N>', 'follow at most N').default(20).argParser(integer(0, 1000))),
+    advanced(add('--max-redirects <N>', 'follow at most N').default(DEFAULTS.maxRedirects).argParser(integer(0, 1000))),
     advanced(
       add('--fsync <HOW>', 'durable before a file gets its name, once at the end, or never')
         .choices(['file', 'run', 'none'])
-        .default('file'),
+        .default(DEFAULTS.fsync),
     ),
     advanced(add('--no-mtime', "do not take over the server's Last-Modified")),
     advanced(add('--log-dir <DIR>', 'where run logs go').env('MPDL_LOG_DIR')),
@@ -137,10 +142,14 @@ export function addRunOptions(command: Command, all: boolean): Command {
     advanced(add('--no-log', 'keep no log')),
     advanced(
       add('--hang-timeout <DUR>', 'no heartbeat for this long ends a child')
-        .default(30_000, '30s')
+        .default(DEFAULTS.hangTimeoutMs, '30s')
         .argParser(duration(2000)),
     ),
-    advanced(add('--kill-after <DUR>', 'grace between SIGTERM and SIGKILL').default(5000, '5s').argParser(duration(0))),
+    advanced(
+      add('--kill-after <DUR>', 'grace between SIGTERM and SIGKILL')
+        .default(DEFAULTS.killAfterMs, '5s')
+        .argParser(duration(0)),
+    ),
     advanced(add('--inject <KIND@LINE>', 'rehearse a failure; repeatable (see README)').argParser(injection)),
   ]
   for (const option of options) {

@@ -200,9 +200,17 @@ export class JobRun {
     const known = target.kind === 'file' ? { path: finalPath, ...target } : undefined
     const failure = await this.#fetch(part, this.#chooseAsk(part, known))
     if (failure !== undefined) return { ok: false, failure }
-    if (this.#exchange?.unchanged === 'target') {
-      part.discard()
-      return { ok: true, outcome: 'unchanged', proof: null, reason: null, sizeBytes: known?.sizeBytes ?? null }
+    if (this.#exchange?.unchanged === 'target' && known !== undefined) {
+      const { checksum } = job.options
+      const problem = checksum === undefined ? undefined : await this.#verify(finalPath, known.sizeBytes, checksum)
+      if (problem === undefined) {
+        part.discard()
+        return { ok: true, outcome: 'unchanged', proof: null, reason: null, sizeBytes: known.sizeBytes }
+      }
+      if (problem.kind !== 'checksum') return { ok: false, failure: problem }
+      // The list names another file than the validator does; a validator may stand for two, a checksum does not.
+      const again = await this.#fetch(part, { kind: 'whole' })
+      if (again !== undefined) return { ok: false, failure: again }
     }
     return await this.#verifyAndCommit(part, finalPath)
   }
@@ -301,7 +309,7 @@ export class JobRun {
     const exchange = this.#exchange
     const sizeBytes = exchange?.sizeBytes ?? part.completedBytes
     if (checksum !== undefined) {
-      const failure = await this.#verify(part, sizeBytes, checksum)
+      const failure = await this.#verify(part.path, sizeBytes, checksum)
       if (failure !== undefined) {
         // Bytes that fail their checksum are of no use to anybody, the next run least of all.
         if (failure.kind === 'checksum') part.begin({}, undefined, 0)
@@ -333,15 +341,15 @@ export class JobRun {
   }
 
   async #verify(
-    part: PartFile,
+    path: string,
     sizeBytes: number,
     { algorithm, hex: expected }: NonNullable<Job['options']['checksum']>,
   ): Promise<Failure | undefined> {
     let descriptor: number
     try {
-      descriptor = openSync(part.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+      descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
     } catch (error) {
-      return diskFailure(error, 'read', part.path)
+      return diskFailure(error, 'read', path)
     }
     try {
       const end = await this.#runChild('hash', {
@@ -502,5 +510,5 @@ export class JobRun {
 
 /** The error itself stands above its stack, and would be cut away to keep where it passed through. */
 function withoutFrames(lastWords: string): string {
-  return lastWords.replace(/^\s+at .*\n?/gm, '')
+  return lastWords.replace(/^\s*(?:at |\d+: 0x).*\n?/gm, '')
 }

@@ -41,6 +41,24 @@ export interface Settings {
   readonly inject: readonly { readonly fault: Fault; readonly line: number; readonly isEveryAttempt: boolean }[]
 }
 
+/** What holds where nothing is asked for; the command line's help and the library share it. */
+export const DEFAULTS = Object.freeze({
+  jobs: 8,
+  maxPerHost: 6,
+  tries: 5,
+  retryDelayMs: 2000,
+  retryAfterMaxMs: 600_000,
+  connectTimeoutMs: 30_000,
+  timeoutMs: 60_000,
+  minBytesPerSecond: 1024,
+  speedWindowMs: 600_000,
+  maxMemoryBytes: 256 * 2 ** 20,
+  maxRedirects: 20,
+  fsync: 'file',
+  hangTimeoutMs: 30_000,
+  killAfterMs: 5000,
+} satisfies Partial<Settings>)
+
 export const BOOT_MS = 15_000
 export const LINGER_MS = 3_000
 export const REAP_MS = 5_000

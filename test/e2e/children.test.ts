@@ -6,8 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FAULTS } from '../../src/core/fault.ts'
 import { bodyOf, type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
 import { findProgram } from '../fixtures/servers.ts'
-import { type Ended, newHome, ONCE, PROGRAM, QUICK, run, start, stateOf, until } from './run-mpdl.ts'
-import { firstOf } from './run-mpdl.ts'
+import { type Ended, firstOf, newHome, ONCE, PROGRAM, QUICK, run, start, stateOf, until } from './run-mpdl.ts'
 
 let server: FaultServer
 beforeAll(async () => {
@@ -15,7 +14,8 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-const lines = (n: number, path = '/ok') => Array.from({ length: n }, (_, i) => server.url(`${path}/f${i + 1}`)).join('\n')
+const lines = (n: number, path = '/ok') =>
+  Array.from({ length: n }, (_, i) => server.url(`${path}/f${i + 1}`)).join('\n')
 
 describe('a rehearsed failure', () => {
   // A full heap takes its time, which this run's --hang-timeout does not give it; it has a test of its own.
@@ -41,13 +41,37 @@ describe('a rehearsed failure', () => {
     ['[hang] an endless loop that ignores SIGTERM', 'ignore-term', 'hang', 'killed', /^HUNG no heartbeat for 2s$/],
     ['[hang] a child that stops itself', 'stop', 'hang', 'killed', /^HUNG no heartbeat for 2s$/],
     ['[hang] a call into native code', 'hang-native', 'hang', 'killed', /^HUNG no heartbeat for 2s$/],
-    ['[stall] a full thread pool, with the heart still beating', 'pool-stuck', 'stall', 'killed', /^STALLED .* for 3s$/],
+    [
+      '[stall] a full thread pool, with the heart still beating',
+      'pool-stuck',
+      'stall',
+      'killed',
+      /^STALLED .* for 3s$/,
+    ],
     ['[crash-signal] SIGSEGV', 'segv', 'crash-signal', 'crashed', /^CRASHED the child died of SIGSEGV$/],
     ['[crash-signal] abort()', 'abort', 'crash-signal', 'crashed', /^CRASHED the child died of SIGABRT$/],
     ['[memory] memory that V8 does not see', 'leak', 'memory', 'killed', /^MEMORY the child held .* \(--max-memory\)$/],
-    ['[exit-without-result] exit code 0', 'exit0', 'exit-without-result', 'crashed', /left with exit code 0 and without/],
-    ['[exit-without-result] exit code 3', 'exit3', 'exit-without-result', 'crashed', /left with exit code 3 and without/],
-    ['[garbled] bytes that are no message', 'garbage', 'garbled', 'killed', /^GARBLED the child sent what is no message/],
+    [
+      '[exit-without-result] exit code 0',
+      'exit0',
+      'exit-without-result',
+      'crashed',
+      /left with exit code 0 and without/,
+    ],
+    [
+      '[exit-without-result] exit code 3',
+      'exit3',
+      'exit-without-result',
+      'crashed',
+      /left with exit code 3 and without/,
+    ],
+    [
+      '[garbled] bytes that are no message',
+      'garbage',
+      'garbled',
+      'killed',
+      /^GARBLED the child sent what is no message/,
+    ],
     ['[flood] messages without end', 'flood', 'flood', 'killed', /^FLOOD the child sent \d+ messages in a second$/],
   ]
 
@@ -96,7 +120,11 @@ test('[out-of-memory] a full heap is told apart from abort() by its last words (
   const args = ['--inject', 'oom@1', '--max-memory', '512M', '-t', '1']
   const ended = await run({ operands: [server.url('/ok/f')], args })
   const row = ended.row(1)
-  expect(row).toMatchObject({ outcome: 'crashed', failure: { kind: 'out-of-memory' }, attempts: [{ signal: 'SIGABRT' }] })
+  expect(row).toMatchObject({
+    outcome: 'crashed',
+    failure: { kind: 'out-of-memory' },
+    attempts: [{ signal: 'SIGABRT' }],
+  })
   expect(row.reason).toMatch(/^CRASHED the child ran out of memory \(--max-memory 512\.0 MiB\)$/)
   expect(row.attempts[0]?.stderr).toContain('heap out of memory')
   expect(ended.code).toBe(11)
@@ -150,7 +178,10 @@ describe('a signal from outside', () => {
     truncateSync(join(running.home.out, 'f.part'), 7000)
     process.kill(running.pid, 'SIGCONT')
     const ended = await running.ended
-    expect(ended.row(1)).toMatchObject({ outcome: 'failed', failure: { kind: 'length', expectedBytes: 20_000, actualBytes: 7000 } })
+    expect(ended.row(1)).toMatchObject({
+      outcome: 'failed',
+      failure: { kind: 'length', expectedBytes: 20_000, actualBytes: 7000 },
+    })
     expect(ended.row(1).reason).toBe('6.84 KiB on disk, 19.5 KiB announced')
     expect(ended.code).toBe(9)
     expect(ended.seen).not.toContain('f')
@@ -163,7 +194,8 @@ describe('a child bundle that is broken', () => {
     const home = newHome()
     const dist = home.at('dist')
     mkdirSync(dist)
-    for (const name of ['main.js', 'mpdl.js', 'child-faults.cjs']) copyFileSync(join(PROGRAM, '..', name), join(dist, name))
+    for (const name of ['main.js', 'mpdl.js', 'child-faults.cjs'])
+      copyFileSync(join(PROGRAM, '..', name), join(dist, name))
     writeFileSync(join(dist, 'child.cjs'), source)
     return { home, program: join(dist, 'main.js') }
   }
@@ -192,7 +224,10 @@ describe('a child bundle that is broken', () => {
     const head = { type: 'head', status: 200, headers: [['content-length', '10']], remoteAddress: null, timings: {} }
     const { home, program } = withChild(say({ type: 'ready', version: 1 }, head, { type: 'done', bytes: 10 }))
     const ended = await run({ home, program, operands: [server.url('/ok/f')], args: ONCE })
-    expect(ended.row(1)).toMatchObject({ outcome: 'failed', failure: { kind: 'length', expectedBytes: 10, actualBytes: 0 } })
+    expect(ended.row(1)).toMatchObject({
+      outcome: 'failed',
+      failure: { kind: 'length', expectedBytes: 10, actualBytes: 0 },
+    })
     expect(ended.seen).not.toContain('f')
   })
 
@@ -231,7 +266,11 @@ describe('a child bundle that is broken', () => {
       }); setInterval(() => {}, 1000)`,
     )
     const ended = await run({ home, program, operands: [server.url('/ok/f')], args: ONCE })
-    expect(ended.row(1)).toMatchObject({ outcome: 'downloaded', size: 5, attempts: [{ lingered: true, signal: 'SIGTERM' }] })
+    expect(ended.row(1)).toMatchObject({
+      outcome: 'downloaded',
+      size: 5,
+      attempts: [{ lingered: true, signal: 'SIGTERM' }],
+    })
     expect(ended.code).toBe(0)
   })
 })
@@ -244,21 +283,27 @@ describe.skipIf(!canBeAnother)('no more processes', () => {
     const home = newHome()
     // The kernel does not hold root to this limit.
     const user = 64_017
+    const asUser = [setpriv ?? '', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--'] as const
     for (const path of [home.root, home.out]) chownSync(path, user, user)
     const running = start({
       home,
       list: `${server.url('/ok/f0')}\n${lines(9, '/slow').replaceAll(/(f\d)/g, '$1?size=5000&rate=10000')}`,
       args: [...QUICK, '-j', '1'],
-      wrap: [setpriv ?? '', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--'],
+      wrap: asUser,
     })
     await running.event('job-ended')
-    execFileSync(prlimit ?? '', [`--pid=${running.pid}`, '--nproc=1'])
+    const [first, ...rest] = [...asUser, prlimit ?? '', `--pid=${running.pid}`, '--nproc=1']
+    execFileSync(first, rest)
     const ended = await running.ended
     expect(ended.report.jobs.at(-1)).toMatchObject({ outcome: 'failed', failure: { kind: 'spawn', code: 'EAGAIN' } })
     expect(ended.code).toBe(71)
-    expect(ended.stderr).toContain('five different jobs in a row crashed alike (cannot start: EAGAIN)')
+    expect(ended.stderr).toMatch(/stopped early: five different jobs in a row crashed alike \(cannot start:\s+EAGAIN\)/)
+    expect(ended.stderr).toMatch(/\nlines \d+-10 not started\n/)
     expect(ended.bytes('f0').equals(bodyOf(100_000))).toBe(true)
     const downloaded = ended.report.jobs.filter(({ outcome }) => outcome === 'downloaded').map(({ out }) => out)
-    expect(ended.files.filter((name) => !name.includes('.part')), 'no file that is not whole').toEqual(downloaded.sort())
+    expect(
+      ended.files.filter((name) => !name.includes('.part')),
+      'no file that is not whole',
+    ).toEqual(downloaded.sort())
   })
 })

@@ -253,7 +253,12 @@ const FAULTS: readonly Fault[] = [
 ]
 
 /** What looks odd and is a download all the same. */
-const GOOD: readonly { readonly name: string; readonly path: string; readonly proof: string; readonly sizeBytes?: number }[] = [
+const GOOD: readonly {
+  readonly name: string
+  readonly path: string
+  readonly proof: string
+  readonly sizeBytes?: number
+}[] = [
   { name: 'a plain answer', path: '/ok/plain.bin', proof: 'length' },
   { name: 'an answer in chunks is unverified', path: '/chunked/chunked.bin', proof: 'unverified' },
   { name: 'an answer that its end delimits is unverified', path: '/close-delimited/closed.bin', proof: 'unverified' },
@@ -450,6 +455,14 @@ describe('TLS', () => {
       expect(tls.row(line).attempts, 'a certificate does not get better by asking again').toHaveLength(1)
       expect(tls.seen).not.toContain(tls.row(line).out)
     }
+  })
+
+  test('a redirect from http to https trusts --cacert as well', async () => {
+    const [good] = servers
+    const there = encodeURIComponent(good?.url('/ok/there') ?? '')
+    const args = [...ONCE, '--cacert', certificates.caPath]
+    const ended = await run({ operands: [server.url(`/redirect-to/here?url=${there}`)], args })
+    expect(ended.row(1)).toMatchObject({ outcome: 'downloaded', out: 'here', num_redirects: 1, remote_ip: '127.0.0.1' })
   })
 
   test('[tls] without --cacert an own CA is unknown', async () => {

@@ -287,6 +287,7 @@ describe.skipIf(!requireServer('nginx', nginxPath))('with nginx', () => {
   const SLOW_BYTES_PER_SECOND = 300_000
   let nginx: NginxServer
   let root: string
+  const nowSeconds = Math.floor(Date.now() / 1000)
 
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'mpdl-root-'))
@@ -304,7 +305,7 @@ describe.skipIf(!requireServer('nginx', nginxPath))('with nginx', () => {
   const publish = (path: string, bytes: Uint8Array, secondsAgo: number) => {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), bytes)
-    const when = Math.floor(Date.now() / 1000) - secondsAgo
+    const when = nowSeconds - secondsAgo
     utimesSync(join(root, path), when, when)
   }
   const urlsOf = (paths: readonly string[]) => paths.map((path) => `${nginx.url}/${path}`).join('\n')

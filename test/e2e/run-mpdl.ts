@@ -319,7 +319,12 @@ function deathWithTest(): string[] {
 }
 
 function environment(home: Home, added: RunOptions['env'] = {}): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { PATH: process.env['PATH'], LANG: 'C.UTF-8', HOME: home.root, XDG_STATE_HOME: home.state }
+  const env: NodeJS.ProcessEnv = {
+    PATH: process.env['PATH'],
+    LANG: 'C.UTF-8',
+    HOME: home.root,
+    XDG_STATE_HOME: home.state,
+  }
   for (const [name, value] of Object.entries(added)) {
     if (value === undefined) delete env[name]
     else env[name] = value
