@@ -1,9 +1,10 @@
 // Where mpdl keeps what outlives a run: logs and state. Follows the XDG base directories.
 
 import { createHash } from 'node:crypto'
-import { mkdirSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { makeDirs } from './supervisor/make-dirs.ts'
 
 /** `$XDG_STATE_HOME/mpdl`, by default `~/.local/state/mpdl`; relative values are ignored, as XDG asks. */
 export function stateDir(): string {
@@ -33,7 +34,7 @@ export function logDirsToSearch(told: string | undefined): string[] {
 /** Makes the directory; a sentence when that is impossible. `mode`: 0700 for what is mpdl's own. */
 export function ensureDir(path: string, mode: number): string | undefined {
   try {
-    mkdirSync(path, { recursive: true, mode })
+    makeDirs(path, mode)
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)

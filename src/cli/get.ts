@@ -65,7 +65,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     reporter.event(event)
   }
   const warn = (message: string) => emit({ type: 'warning', at: realWorld.nowMs(), message })
-  const log = openLog(options, header, list, warn)
+  const { log, problem } = openLog(options, header, list, warn)
   const reporter = await reporterFor(options, isTty, () => report)
   const select = request.select?.(list)
   const { controls, done } = startSession({
@@ -78,7 +78,8 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     // Only a screen wants to know ten times a second.
     ...(isTty ? { progress: (status) => reporter.progress?.(status) } : {}),
   })
-  if (log.warning !== undefined) warn(log.warning)
+  if (problem !== undefined) warn(`no run log: ${problem}`)
+  else if (log.warning !== undefined) warn(log.warning)
   const say = quietWriter(process.stderr)
   const silence = listenToSignals(controls, () => reporter.note?.(statusLines(controls.status(), report).join('\n')))
   try {
@@ -232,8 +233,7 @@ function listPathOf([first = '']: readonly string[]): string | null {
 function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn: (message: string) => void) {
   const dir = logDirFor(options.logDir, header.list.path ?? list.name)
   const problem = options.log ? ensureDir(dir, 0o700) : undefined
-  if (problem !== undefined) queueMicrotask(() => warn(`no run log: ${problem}`))
-  return openEventLog({
+  const log = openEventLog({
     dir: problem === undefined ? dir : null,
     runId: header.id,
     keep: options.logKeep,
@@ -241,6 +241,7 @@ function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn:
     spoolDir: spoolDir(),
     warn,
   })
+  return { log, problem }
 }
 
 /** systemd says which stream is the journal by device and inode; an inherited variable alone proves nothing. */

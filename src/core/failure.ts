@@ -32,7 +32,6 @@ export type Failure =
   // integrity
   | { kind: 'checksum'; algorithm: string; expected: string; actual: string }
   | { kind: 'length'; expectedBytes: number; actualBytes: number }
-  | { kind: 'changed'; detail: string }
   // killed by the supervisor
   | { kind: 'boot-timeout'; afterMs: number }
   | { kind: 'hang'; afterMs: number }
@@ -110,7 +109,6 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'try-later': trait('http', 'failed', false),
   checksum: trait('integrity', 'failed', false),
   length: trait('integrity', 'failed', true),
-  changed: trait('integrity', 'failed', true),
   'boot-timeout': trait('killed', 'killed', true),
   hang: trait('killed', 'killed', true),
   stall: trait('killed', 'killed', true),
@@ -306,8 +304,6 @@ export function describe(failure: Failure): string {
       return `${failure.algorithm} is ${failure.actual}, the list says ${failure.expected}`
     case 'length':
       return `${formatBytes(failure.actualBytes)} on disk, ${formatBytes(failure.expectedBytes)} announced`
-    case 'changed':
-      return `the file changed on the server while it was being downloaded (${failure.detail})`
     case 'boot-timeout':
       return `BOOT the child did not report within ${formatDuration(failure.afterMs)}`
     case 'hang':

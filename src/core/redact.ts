@@ -36,10 +36,28 @@ function redactQuery(text: string): string {
     // `;` and `?` may belong to the value of the secret before them.
     if (isMasking && separator !== '&' && separator !== '#') continue
     const keyEnd = pair.indexOf('=')
-    isMasking = keyEnd > 0 && SECRET_KEY.test(unescapeAscii(pair.slice(0, keyEnd)))
+    isMasking =
+      keyEnd > 0 && (SECRET_KEY.test(unescapeAscii(pair.slice(0, keyEnd))) || holdsSecret(pair.slice(keyEnd + 1)))
     shown += separator + (isMasking ? `${pair.slice(0, keyEnd)}=${MASK}` : pair)
   }
   return shown
+}
+
+/** A value that is itself a URL, escaped, as behind `?url=`: one level deep, so that a text cannot ask for many. */
+function holdsSecret(value: string): boolean {
+  if (!value.includes('%')) return false
+  const inner = unescapeAscii(value)
+  const isSecretPair = (pair: string) => {
+    const keyEnd = pair.indexOf('=')
+    return keyEnd > 0 && SECRET_KEY.test(pair.slice(0, keyEnd))
+  }
+  return (
+    inner !== redactBrokenUser(inner.replace(USERINFO, `$1${MASK}@`)) ||
+    inner
+      .split(/[?&;#]/)
+      .slice(1)
+      .some(isSecretPair)
+  )
 }
 
 function unescapeAscii(text: string): string {

@@ -5,7 +5,7 @@ import { inherited } from '../isolation/descriptor.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 
 /** The lock belongs to the open file description: it lives as long as any process holds that descriptor. */
-export type LockResult = 'locked' | 'held-by-another' | 'unsupported'
+export type LockResult = 'locked' | 'held-by-another' | 'unsupported' | { readonly cannotStart: string }
 
 /** `flock(2)` by util-linux on an inherited descriptor, because Node has no binding for it. Never waits. */
 export async function lockDescriptor(descriptor: number, hardening: Hardening): Promise<LockResult> {
@@ -21,6 +21,9 @@ export async function lockDescriptor(descriptor: number, hardening: Hardening): 
     stderr: 'ignore',
   })
   if (result.exitCode === 0) return 'locked'
+  // No room for a process is no answer about the lock: going on without one could spoil another run's file.
+  const { code } = result
+  if (result.exitCode === undefined && code !== undefined && code !== 'ENOENT') return { cannotStart: code }
   // 1 is flock's own "somebody else has it"; anything else is a file system that cannot lock.
   return result.exitCode === 1 ? 'held-by-another' : 'unsupported'
 }

@@ -28,6 +28,7 @@ import type { Hardening } from '../isolation/hardening.ts'
 import { readControl, survivingRanges, writeControl } from './control-file.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { lockDescriptor } from './lock.ts'
+import { makeDirs } from './make-dirs.ts'
 
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
@@ -82,7 +83,7 @@ export function inspectTarget(
 export function makeDirectories(dir: string, target: string): Failure | undefined {
   let path = dir
   try {
-    mkdirSync(dir, { recursive: true })
+    makeDirs(dir)
     for (const component of target.split('/').slice(0, -1)) {
       path = join(path, component)
       try {
@@ -122,6 +123,10 @@ export async function openPart(
       return { ok: false, failure: diskFailure(error, 'create', path) }
     }
     const lock = await lockDescriptor(descriptor, hardening)
+    if (typeof lock === 'object') {
+      closeSync(descriptor)
+      return { ok: false, failure: { kind: 'spawn', code: lock.cannotStart } }
+    }
     if (lock === 'held-by-another' || (lock === 'unsupported' && isHeldByNote(`${path}.json`))) {
       closeSync(descriptor)
       const pid = readControl(`${path}.json`)?.pid

@@ -386,7 +386,8 @@ export async function resolveRun(dir: string, wanted: string): Promise<ResolvedR
   const names = (await logNames(dir)).map((name) => name.slice(0, -LOG_SUFFIX.length))
   const fitting = names.includes(wanted) ? [wanted] : names.filter((name) => wanted !== '' && name.startsWith(wanted))
   const [only] = fitting
-  if (only === undefined) return { ok: false, problem: `no run ${wanted} in ${dir}; "mpdl runs" lists them` }
+  if (only === undefined)
+    return { ok: false, problem: `no run ${wanted} in ${dir}; a run is the name of its log without ${LOG_SUFFIX}` }
   if (fitting.length > 1) {
     const some = fitting.slice(0, 3).join(', ')
     return {

@@ -1,10 +1,11 @@
 // What outlives runs: the validators of finished files. A cache, never the truth: missing or damaged it is made
 // anew, and unwritable it is done without.
 
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Validator } from '../core/validator.ts'
+import { makeDirs } from './make-dirs.ts'
 
 export interface FinishedFile {
   /** Absolute. */
@@ -91,7 +92,7 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
 }
 
 function open(dir: string): { db: DatabaseSync; find: StatementSync; remember: StatementSync } {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeDirs(dir, 0o700)
   const path = join(dir, FILE_NAME)
   try {
     return prepare(path)

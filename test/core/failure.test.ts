@@ -158,12 +158,6 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     true,
     [{ kind: 'length', expectedBytes: 2, actualBytes: 1 }, '1 B on disk, 2 B announced'],
   ],
-  changed: [
-    'integrity',
-    'failed',
-    true,
-    [{ kind: 'changed', detail: 'another ETag' }, /changed on the server .* \(another ETag\)$/],
-  ],
   'boot-timeout': ['killed', 'killed', true, [{ kind: 'boot-timeout', afterMs: 15_000 }, /^BOOT .* 15s$/]],
   hang: ['killed', 'killed', true, [{ kind: 'hang', afterMs: 30_000 }, 'HUNG no heartbeat for 30s']],
   stall: ['killed', 'killed', true, [{ kind: 'stall', afterMs: 60_000 }, 'STALLED no body bytes for 1m']],

@@ -1,7 +1,8 @@
 // Proves what becomes of children that crash, hang, lie or cannot be started. Knows nothing of bad servers.
 import { execFileSync } from 'node:child_process'
-import { chownSync, copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { chownSync, copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FAULTS } from '../../src/core/fault.ts'
 import { bodyOf, type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
@@ -168,6 +169,28 @@ describe('a signal from outside', () => {
     expect(ended.row(1)).toMatchObject({ outcome: 'downloaded', num_retries: 0 })
   })
 
+  test('[threat:endless] a child whose supervisor sleeps takes no more of the body than fits a small buffer', async () => {
+    const sizeBytes = 200_000_000
+    const running = start({ operands: [server.url(`/delay/f?ms=500&size=${sizeBytes}`)], args: ['-T', '20s'] })
+    const pid = firstOf([(await running.event('attempt-started')).pid])
+    await until('the request has arrived', () => server.hits('/delay/f') === 1)
+    process.kill(running.pid, 'SIGSTOP')
+    const residentBytes = () =>
+      Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0) * 1024
+    const idleBytes = residentBytes()
+    let mostBytes = 0
+    // The answer comes after half a second; two more would be enough for all of it.
+    for (let look = 0; look < 25; look++) {
+      await sleep(100)
+      mostBytes = Math.max(mostBytes, residentBytes())
+    }
+    process.kill(running.pid, 'SIGCONT')
+    const ended = await running.ended
+    expect(mostBytes - idleBytes).toBeLessThan(30_000_000)
+    expect(ended.row(1)).toMatchObject({ outcome: 'downloaded', size: sizeBytes, num_retries: 0 })
+    expect(ended.bytes('f').equals(bodyOf(sizeBytes))).toBe(true)
+  })
+
   test('[length] a part that somebody shortens behind the child is not taken for whole', async () => {
     const running = start({ operands: [server.url('/slow/f?size=20000&rate=20000')], args: ONCE })
     await running.event('response')
@@ -188,7 +211,7 @@ describe('a signal from outside', () => {
   })
 })
 
-describe('a child bundle that is broken', () => {
+describe.concurrent('a child bundle that is broken', () => {
   /** The real supervisor beside a child of the test's own making. */
   const withChild = (source: string) => {
     const home = newHome()
@@ -201,13 +224,13 @@ describe('a child bundle that is broken', () => {
   }
   const say = (...messages: readonly object[]) =>
     messages.map((message) => `require('fs').writeSync(3, ${JSON.stringify(`${JSON.stringify(message)}\n`)});`).join('')
+  /** Waits for a command: whoever leaves with one unread makes the kernel drop what was said before. */
+  const hear = "require('fs').readSync(3, Buffer.alloc(65536));"
+  const ready = say({ type: 'ready', version: 1 }) + hear
 
   test('[child-error] an error inside the child is told without its message', async () => {
-    const failed = say(
-      { type: 'ready', version: 1 },
-      { type: 'failed', failure: { kind: 'child-error', detail: 'TypeError at request (child.cjs:1:2)' } },
-    )
-    const { home, program } = withChild(failed)
+    const detail = 'TypeError at request (child.cjs:1:2)'
+    const { home, program } = withChild(ready + say({ type: 'failed', failure: { kind: 'child-error', detail } }))
     const ended = await run({ home, program, operands: [server.url('/ok/f')], args: ONCE })
     expect(ended.row(1)).toMatchObject({ outcome: 'crashed', failure: { kind: 'child-error' } })
     expect(ended.row(1).reason).toBe('CRASHED the child failed inside: TypeError at request (child.cjs:1:2)')
@@ -222,7 +245,7 @@ describe('a child bundle that is broken', () => {
 
   test('a child that claims more bytes than it wrote is not believed', async () => {
     const head = { type: 'head', status: 200, headers: [['content-length', '10']], remoteAddress: null, timings: {} }
-    const { home, program } = withChild(say({ type: 'ready', version: 1 }, head, { type: 'done', bytes: 10 }))
+    const { home, program } = withChild(ready + say(head) + hear + say({ type: 'done', bytes: 10 }))
     const ended = await run({ home, program, operands: [server.url('/ok/f')], args: ONCE })
     expect(ended.row(1)).toMatchObject({
       outcome: 'failed',
@@ -232,7 +255,7 @@ describe('a child bundle that is broken', () => {
   })
 
   test('a child that claims to be done before it was told to receive writes no file', async () => {
-    const { home, program } = withChild(say({ type: 'ready', version: 1 }, { type: 'done', bytes: 0 }))
+    const { home, program } = withChild(ready + say({ type: 'done', bytes: 0 }))
     const ended = await run({ home, program, operands: [server.url('/ok/f')], args: ONCE })
     expect(ended.row(1).outcome).not.toBe('downloaded')
     expect(ended.seen).not.toContain('f')
@@ -258,7 +281,7 @@ describe('a child bundle that is broken', () => {
     const body = 'hello'
     const head = { type: 'head', status: 200, headers: [['content-length', '5']], remoteAddress: null, timings: {} }
     const { home, program } = withChild(
-      `${say({ type: 'ready', version: 1 }, head)}
+      `${ready}${say(head)}
       new (require('net').Socket)({ fd: 3 }).on('data', (text) => {
         if (!String(text).includes('receive')) return
         require('fs').writeSync(0, '${body}', 0)
