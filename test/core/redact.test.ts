@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { quoted, redactUrl } from '../../src/core/redact.ts'
+import { quoted, redactText, redactUrl } from '../../src/core/redact.ts'
 
 describe('redactUrl', () => {
   test.each([
@@ -93,4 +93,18 @@ describe('redactUrl', () => {
 test('what is quoted is redacted before it is cut', () => {
   expect(quoted(`https://u:${'p'.repeat(300)}@h/`)).toBe('"https://***@h/"')
   expect(quoted('a\u202e'.repeat(300))).toMatch(/^"(?:a\\u202e)+a?[\\u20e]*…"$/)
+})
+
+test.each([
+  ['https://h/login?url=https%3A%2F%2Fu%3Ap%40h2%2Fx&page=2', 'https://h/login?url=***&page=2'],
+  ['https://h/login?url=https%3A%2F%2Fh2%2Fx%3Fpage%3D1%26token%3Dabc', 'https://h/login?url=***'],
+  ['https://h/login?url=https%3A%2F%2Fh2%2Fx%3Fpage%3D1', 'https://h/login?url=https%3A%2F%2Fh2%2Fx%3Fpage%3D1'],
+])('a secret in a URL inside a URL is masked with it: %s', (url, shown) => {
+  expect(redactUrl(url)).toBe(shown)
+})
+
+test('every URL in a longer text is redacted, and the text around it stays', () => {
+  expect(redactText('fetch "https://u:p@h/a?token=x" failed, then http://h/b?page=1')).toBe(
+    'fetch "https://***@h/a?token=***" failed, then http://h/b?page=1',
+  )
 })
