@@ -124,6 +124,11 @@ function looksLikeHost(text: string): boolean {
 }
 
 async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
+  const isOneName = options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out)
+  const oneNameFor = (jobs: number) =>
+    new UsageError(`-o ${options.out} is one name for ${jobs} jobs; number them with %n, like image-%n.jpg`)
+  // Otherwise the answer would be that they clash, which helps less.
+  if (isOneName && source.kind === 'urls' && source.urls.length > 1) throw oneNameFor(source.urls.length)
   const opened = await openJobList(source, {
     naming: {
       names: options.names,
@@ -137,11 +142,9 @@ async function openList(source: ListSource, options: RawRunOptions): Promise<Job
   })
   if (opened.ok) {
     const { list } = opened
-    if (options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out) && list.size > 1) {
+    if (isOneName && list.size > 1) {
       list.close()
-      throw new UsageError(
-        `-o ${options.out} is one name for ${list.size} jobs; number them with %n, like image-%n.jpg`,
-      )
+      throw oneNameFor(list.size)
     }
     return list
   }

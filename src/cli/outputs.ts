@@ -3,7 +3,7 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
-import { isTrouble } from '../core/report.ts'
+import { isUnfinished } from '../core/report.ts'
 import { writeJsonReport } from '../reporters/json.ts'
 import { quietWriter } from '../reporters/plain.ts'
 import { writeTextReport } from '../reporters/text.ts'
@@ -80,8 +80,8 @@ async function writeFailed(
   const failedLines = new Set<number>()
   const ranges: (readonly [number, number])[] = []
   for await (const event of events) {
-    if (event.type === 'job-ended' && isTrouble(event.row.outcome)) failedLines.add(event.row.line)
-    if (event.type === 'jobs-ended' && isTrouble(event.outcome)) ranges.push(...event.lines)
+    if (event.type === 'job-ended' && isUnfinished(event.row.outcome)) failedLines.add(event.row.line)
+    if (event.type === 'jobs-ended' && isUnfinished(event.outcome)) ranges.push(...event.lines)
   }
   ranges.sort(([a], [b]) => a - b)
   let range = 0

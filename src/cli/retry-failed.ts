@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import type { LineRange } from '../core/event.ts'
-import { isTrouble } from '../core/report.ts'
+import { isUnfinished } from '../core/report.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { get } from './get.ts'
@@ -14,6 +14,8 @@ import { UsageError } from './usage-error.ts'
 interface Unfinished {
   readonly ids: ReadonlySet<string>
   readonly lines: readonly LineRange[]
+  /** Only where the supervisor was killed: its log does not say what it never came to, so all but these is left. */
+  readonly allBut: ReadonlySet<string> | undefined
 }
 
 /** Options are those of the past run; what is given now replaces them. `command` holds what was typed. */
@@ -28,7 +30,7 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
     throw new UsageError(`run ${run.id} was given ${secret}, which its log does not hold; give it again with -H`)
   }
   const unfinished = await readUnfinished(log)
-  if (unfinished.ids.size === 0 && unfinished.lines.length === 0) {
+  if (unfinished.ids.size === 0 && unfinished.lines.length === 0 && unfinished.allBut === undefined) {
     process.stderr.write(`mpdl: nothing failed in run ${run.id}\n`)
     return 0
   }
@@ -58,25 +60,32 @@ function givenOptions(command: Command): Partial<RawRunOptions> {
 
 async function readUnfinished(log: string): Promise<Unfinished> {
   const ids = new Set<string>()
+  const finished = new Set<string>()
   const lines: LineRange[] = []
-  // A run that was killed has jobs that began and have no end.
+  let hasEnd = false
   for await (const event of readEvents(log).events) {
     if (event.type === 'job-started') ids.add(event.id)
-    if (event.type === 'job-ended' && !isTrouble(event.row.outcome)) ids.delete(event.row.id)
-    if (event.type === 'jobs-ended' && isTrouble(event.outcome)) lines.push(...event.lines)
+    if (event.type === 'job-ended' && !isUnfinished(event.row.outcome)) {
+      ids.delete(event.row.id)
+      finished.add(event.row.id)
+    }
+    if (event.type === 'jobs-ended' && isUnfinished(event.outcome)) lines.push(...event.lines)
+    if (event.type === 'run-ended') hasEnd = true
   }
-  return { ids, lines: lines.sort(([a], [b]) => a - b) }
+  return { ids, lines: lines.sort(([a], [b]) => a - b), allBut: hasEnd ? undefined : finished }
 }
 
 /** By the job's identity, so that an edited list still finds its jobs; rows never begun are known by line only. */
-function selection(list: JobList, { ids, lines }: Unfinished): (index: number) => boolean {
+function selection(list: JobList, { ids, lines, allBut }: Unfinished): (index: number) => boolean {
+  const jobAt = (index: number) => (list.fateOf(index).kind === 'job' ? list.read(index) : undefined)
+  if (allBut !== undefined) return (index) => !allBut.has(jobAt(index)?.id ?? '')
   let range = 0
   return (index) => {
     const line = list.lineOf(index)
     while ((lines[range]?.[1] ?? Number.POSITIVE_INFINITY) < line) range++
     const [first, last] = lines[range] ?? [Number.POSITIVE_INFINITY, 0]
     if (first <= line && line <= last) return true
-    const job = ids.size > 0 && list.fateOf(index).kind === 'job' ? list.read(index) : undefined
+    const job = ids.size > 0 ? jobAt(index) : undefined
     return job !== undefined && ids.has(job.id)
   }
 }

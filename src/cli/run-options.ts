@@ -105,7 +105,7 @@ export function addRunOptions(command: Command, all: boolean): Command {
     add('--progress <HOW>', 'auto, tty, lines or none').choices(['auto', 'tty', 'lines', 'none']).default('auto'),
     add('--json', 'the report as JSON on standard output'),
     add('--report <FILE>', 'write the report to FILE.json or FILE.txt; repeatable').argParser(reportPath),
-    add('--failed-out <FILE>', 'write the list entries that did not succeed, as a list'),
+    add('--failed-out <FILE>', 'write the list entries that did not succeed or start, as a list'),
     advanced(
       add('--isolate <HOW>', 'process: a fresh child for every attempt').choices(['auto', 'process']).default('auto'),
     ),

@@ -250,6 +250,11 @@ export function isTrouble(outcome: Outcome): boolean {
   )
 }
 
+/** Whether a job of this outcome is still to be done: in trouble, or never begun because the run ended. */
+export function isUnfinished(outcome: Outcome): boolean {
+  return isTrouble(outcome) || outcome === 'not-started'
+}
+
 /** Jobs that have ended so far. */
 export function endedJobs(report: Report): number {
   let sum = 0

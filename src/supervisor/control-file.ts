@@ -1,7 +1,18 @@
 // The note beside a part: which version it is of and which bytes are there. Believed only as far as it can be
 // checked. Knows nothing of how bytes get there.
 
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import * as v from 'valibot'
 import type { Range } from '../core/segment.ts'
 import { areSoundRanges } from '../core/segment.ts'
@@ -81,12 +92,8 @@ export function writeControl(path: string, control: Control): void {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
   const descriptor = openSync(temporary, flags, 0o600)
   try {
-    const { sizeBytes, bootId, ...rest } = control
     // Not writeSync: a disk that is nearly full takes the first half without an error.
-    writeFileSync(
-      descriptor,
-      JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null }),
-    )
+    writeFileSync(descriptor, textOf(control))
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
@@ -94,6 +101,26 @@ export function writeControl(path: string, control: Control): void {
   } finally {
     closeSync(descriptor)
   }
+}
+
+/**
+ * Writes over the note where it is, because a full disk has no room for a second one; only when the blocks it has
+ * are enough. A crash in between costs the note, not the truth: half a note is not believed.
+ */
+export function overwriteControl(path: string, control: Control): void {
+  const descriptor = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const stat = fstatSync(descriptor)
+    const bytes = Buffer.from(textOf(control))
+    if (!stat.isFile() || stat.nlink > 1 || stat.blocks * 512 < bytes.length) return
+    ftruncateSync(descriptor, writeSync(descriptor, bytes, 0, bytes.length, 0))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function textOf({ sizeBytes, bootId, ...rest }: Control): string {
+  return JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null })
 }
 
 /** The ranges that are still true: all of this boot, else only what was on the disk. Within the part's length. */

@@ -18,6 +18,7 @@ import {
   rmSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { execa } from 'execa'
 import type { Failure } from '../core/failure.ts'
@@ -25,11 +26,14 @@ import type { Range } from '../core/segment.ts'
 import { addRange, contiguousBytes, tiles } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
 import type { Hardening } from '../isolation/hardening.ts'
-import { readControl, survivingRanges, writeControl } from './control-file.ts'
+import type { Control } from './control-file.ts'
+import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { lockDescriptor } from './lock.ts'
 import { makeDirs } from './make-dirs.ts'
 
+const NOTE_LOOKS = 10
+const NOTE_PAUSE_MS = 20
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
 
@@ -129,7 +133,7 @@ export async function openPart(
     }
     if (lock === 'held-by-another' || (lock === 'unsupported' && isHeldByNote(`${path}.json`))) {
       closeSync(descriptor)
-      const pid = readControl(`${path}.json`)?.pid
+      const pid = await holderOf(`${path}.json`)
       return { ok: false, failure: { kind: 'locked', path, ...(pid === undefined ? {} : { pid }) } }
     }
     if (isSameFile(descriptor, path)) {
@@ -173,10 +177,23 @@ function isSameFile(descriptor: number, path: string): boolean {
   }
 }
 
+/** Who has just got the lock is still writing its note, over that of a dead one: only a live process is named. */
+async function holderOf(controlPath: string): Promise<number | undefined> {
+  for (let look = 0; look < NOTE_LOOKS; look++) {
+    const pid = readControl(controlPath)?.pid
+    if (pid !== undefined && isAlive(pid)) return pid
+    await sleep(NOTE_PAUSE_MS)
+  }
+  return undefined
+}
+
 /** Where no flock is to be had: the note names a live process. */
 function isHeldByNote(controlPath: string): boolean {
   const pid = readControl(controlPath)?.pid
-  if (pid === undefined || pid === process.pid) return false
+  return pid !== undefined && pid !== process.pid && isAlive(pid)
+}
+
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true
@@ -276,6 +293,15 @@ export class PartFile {
     try {
       this.#write()
     } catch (error) {
+      const { kind } = diskFailure(error, 'write', this.#controlPath)
+      if (kind === 'disk-full') this.#overwrite()
+    }
+  }
+
+  #overwrite(): void {
+    try {
+      overwriteControl(this.#controlPath, this.#control())
+    } catch (error) {
       diskFailure(error, 'write', this.#controlPath)
     }
   }
@@ -352,15 +378,19 @@ export class PartFile {
   }
 
   #write(): void {
+    writeControl(this.#controlPath, this.#control())
+  }
+
+  #control(): Control {
     const { mirrorKeys: _, ...identity } = this.#identity
-    writeControl(this.#controlPath, {
+    return {
       ...identity,
       validator: this.#validator,
       sizeBytes: this.#sizeBytes,
       completed: this.#completed,
       synced: this.#synced,
       pid: process.pid,
-    })
+    }
   }
 }
 

@@ -84,7 +84,10 @@ describe('a part of an earlier run', () => {
     expect([second.code, second.report.totals['downloaded']]).toEqual([0, lies.length])
     for (const [i, kind] of lies.entries()) {
       expect([kind, second.row(i + 1).resumed_from]).toEqual([kind, 0])
-      expect([kind, second.row(i + 1).warnings.join()]).toEqual([kind, expect.stringContaining('started over, 50000 bytes')])
+      expect([kind, second.row(i + 1).warnings.join()]).toEqual([
+        kind,
+        expect.stringContaining('started over, 50000 bytes'),
+      ])
       expect([kind, second.bytes(kind).equals(WHOLE)]).toEqual([kind, true])
     }
   })

@@ -300,13 +300,15 @@ function processes(): number[] {
 
 /** Every process gets HOME from its run, so this finds children and grandchildren whoever their parent is now. */
 async function leftovers(home: Home, supervisor: number): Promise<string[]> {
-  const find = () =>
-    processes().filter(
+  const find = () => {
+    const children = new Set(childrenOf(supervisor))
+    return processes().filter(
       (pid) =>
         pid !== supervisor &&
-        stateOf(pid) !== undefined &&
-        (proc(pid, 'environ').split('\0').includes(`HOME=${home.root}`) || childrenOf(supervisor).includes(pid)),
+        (children.has(pid) || proc(pid, 'environ').split('\0').includes(`HOME=${home.root}`)) &&
+        stateOf(pid) !== undefined,
     )
+  }
   // Killed is not yet gone: the kernel needs a moment to take a process apart after its SIGKILL.
   const deadline = performance.now() + 1000
   while (find().length > 0 && performance.now() < deadline) await sleep(POLL_MS)

@@ -1,6 +1,7 @@
 // Attacks on the built program: by servers, by lists, by whoever can write into its directories, by its own likes.
 // The names in brackets are those of the coverage test.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   existsSync,
@@ -89,7 +90,10 @@ describe('something planted where a file should go', () => {
       ['part-pipe', 'failed', 'disk-error'],
       ['note-pipe', 'downloaded', undefined],
     ]
-    const lines = cases.flatMap(([name, , , options]) => [server.url(`/ok/${name}`), ...(options === undefined ? [] : [options])])
+    const lines = cases.flatMap(([name, , , options]) => [
+      server.url(`/ok/${name}`),
+      ...(options === undefined ? [] : [options]),
+    ])
     const ended = await run({ home, list: lines.join('\n'), args: ONCE })
     const rows = cases.map(([name]) => ended.report.jobs.find(({ url }) => url.endsWith(`/ok/${name}`)))
     expect(cases.map(([name], i) => [name, rows[i]?.outcome, rows[i]?.failure?.kind])).toEqual(
@@ -112,7 +116,11 @@ describe('something planted where a file should go', () => {
     const home = newHome()
     const victim = home.at('victim')
     writeFileSync(victim, 'precious')
-    const running = start({ home, operands: [server.url('/slow/late?size=20000&rate=40000')], args: ['-T', '5s', '-t', '1'] })
+    const running = start({
+      home,
+      operands: [server.url('/slow/late?size=20000&rate=40000')],
+      args: ['-T', '5s', '-t', '1'],
+    })
     await running.event('response')
     symlinkSync(victim, join(home.out, 'late'))
     const ended = await running.ended
@@ -177,7 +185,15 @@ describe('names', () => {
   }, 120_000)
 
   test('[threat:odd-names] what a list says of its own about names stays below --dir too, or is refused before a byte moves', async () => {
-    const options = ['out=../../given', 'out=/etc/given', 'dir=../../..', 'dir=/tmp', 'out=a/./../b', 'out=..', 'out=a\0/../b']
+    const options = [
+      'out=../../given',
+      'out=/etc/given',
+      'dir=../../..',
+      'dir=/tmp',
+      'out=a/./../b',
+      'out=..',
+      'out=a\0/../b',
+    ]
     const list = options.flatMap((option, i) => [server.url(`/ok/given-${i}`), ` ${option}`])
     const before = server.requests.length
     const refused = await run({ list: list.join('\n'), isBare: true, args: ['-d', 'out'] })
@@ -200,26 +216,31 @@ describe('names', () => {
       server.url(`/ok/${evil}?size=10`),
     ].join('\n')
     const home = newHome()
-    const ended = await run({ home, list, args: [...ONCE, '-v', '--progress', 'lines', '--report', home.at('report.txt')] })
+    const ended = await run({
+      home,
+      list,
+      args: [...ONCE, '-v', '--progress', 'lines', '--report', home.at('report.txt')],
+    })
     const tty = await run({ home: newHome(), list, args: [...ONCE, '--progress', 'tty'] })
     const told = [
       ended.stderr,
       readFileSync(home.at('report.txt'), 'utf8'),
-      ...(await Promise.all([1, 2, 3, 4, 5, 6, 7].map(async (line) => (await command(home, ['explain', `${line}`])).stdout))),
+      ...(await Promise.all(
+        [1, 2, 3, 4, 5, 6, 7].map(async (line) => (await command(home, ['explain', `${line}`])).stdout),
+      )),
       (await command(home, ['report'])).stdout,
       // The screen is drawn with sequences of mpdl's own: moving, erasing, colours.
-      tty.stderr.replaceAll(/\x1b\[[\d;?]*[A-HJKhlm]/g, (sequence) => (sequence === '\x1b[31m' ? '' : '')),
+      tty.stderr.replaceAll(new RegExp(`${ESCAPE}\\[[\\d;?]*[A-HJKhlm]`, 'g'), ''),
     ]
     for (const text of told) {
       expect(text).not.toBe('')
-      expect(text).not.toMatch(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/)
+      expect(text.replaceAll(/[\n\t]/g, ' ')).not.toMatch(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u)
       expect(text).not.toMatch(/^mpdl: 1 = 1 downloaded/m)
     }
-    expect(tty.stderr).not.toContain(`${ESCAPE}]0;`)
-    expect(tty.stderr).not.toContain('\x07')
+    expect(tty.stderr).not.toContain(`${ESCAPE}[31mred`)
     for (const name of readdirSync(home.logs)) {
       const text = readFileSync(join(home.logs, name), 'utf8')
-      expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/)
+      expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
       for (const line of text.trimEnd().split('\n')) expect(JSON.parse(line)).toHaveProperty('type')
     }
   })
@@ -285,7 +306,12 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
       list: list(),
       args: [
         ...['-T', '2s', '--kill-after', '200ms', '--retry-delay', '10ms', '-t', '2', '-v', '--json', '-j', '12'],
-        ...['-H', `X-Run-Secret: ${secret('run')}`, `-HX-Joined: ${secret('joined')}`, `--header=X-Equals: ${secret('equals')}`],
+        ...[
+          '-H',
+          `X-Run-Secret: ${secret('run')}`,
+          `-HX-Joined: ${secret('joined')}`,
+          `--header=X-Equals: ${secret('equals')}`,
+        ],
         ...['--inject', 'abort@14', '--inject', 'oom@15', '--max-memory', '64M', '--max-per-host', '12'],
         ...['--failed-out', home.at('failed.txt'), '--report', home.at('report.txt')],
       ],
@@ -344,8 +370,12 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
     await tell({ operands: [`ftp://alice:${secret('url')}@host/x?token=${secret('token')}`] })
     await tell({ operands: [`alice:${secret('url')}@example.com/x?token=${secret('token')}`] })
     await tell({ operands: [`https://alice:${secret('u/r#l')}@exa mple/`] })
-    await tell({ list: `http://alice:${secret('url')}@:port/x?token=${secret('token')}\nftp://alice:${secret('url')}@h/x` })
-    await tell({ list: `${server.url('/ok/x')}\n pasword=${secret('list')}\n header=${secret('header')}\n user=bob:${secret('list')}\n bad` })
+    await tell({
+      list: `http://alice:${secret('url')}@:port/x?token=${secret('token')}\nftp://alice:${secret('url')}@h/x`,
+    })
+    await tell({
+      list: `${server.url('/ok/x')}\n pasword=${secret('list')}\n header=${secret('header')}\n user=bob:${secret('list')}\n bad`,
+    })
     await tell({ operands: [server.url('/ok')], args: ['-H', `no colon ${secret('header')}`] })
     await tell({ operands: [server.url('/ok')], args: [`--header=${secret('header')}`] })
     await tell({ operands: [server.url('/ok')], args: ['-u', `alice:${secret('url')}`] })
@@ -391,7 +421,13 @@ describe('credentials over redirects', () => {
       ['no-scheme', via(server, 'no-scheme', `//127.0.0.1:${other.port}/echo-headers`), false],
       ['back', via(server, 'back', back), true],
     ]
-    const given = [' user=alice', ' password=hunter2', ' header=Cookie: a=b', ' header=X-Api-Key: k', ' header=Proxy-Authorization: p']
+    const given = [
+      ' user=alice',
+      ' password=hunter2',
+      ' header=Cookie: a=b',
+      ' header=X-Api-Key: k',
+      ' header=Proxy-Authorization: p',
+    ]
     const ended = await run({
       list: cases.flatMap(([, url]) => [url, ...given]).join('\n'),
       args: [...ONCE, '--cacert', certificates.caPath, '-H', 'X-Run: r'],
@@ -418,7 +454,12 @@ describe('credentials over redirects', () => {
 })
 
 /** A server that sends half of everything and the rest when it is told to. */
-async function startGate(): Promise<{ url(name: string): string; open(): void; readonly asked: readonly string[]; stop(): Promise<void> }> {
+async function startGate(): Promise<{
+  url(name: string): string
+  open(): void
+  readonly asked: readonly string[]
+  stop(): Promise<void>
+}> {
   const held: (() => void)[] = []
   const asked: string[] = []
   let isOpen = false
@@ -462,7 +503,8 @@ describe('two runs on one file', () => {
   /** Kills a run in the middle: what it leaves is a part with a dead process's pid in its note. */
   async function stale(home: Home, list: string, parts: number): Promise<void> {
     const first = start({ home, list, args: ['-T', '30s'] })
-    const sizes = () => filesIn(home.out).filter((name) => name.endsWith('.part') && lstatSync(join(home.out, name)).size > 0)
+    const sizes = () =>
+      filesIn(home.out).filter((name) => name.endsWith('.part') && lstatSync(join(home.out, name)).size > 0)
     await until('bytes of each', () => sizes().length === parts)
     first.process.kill('SIGKILL')
     await first.ended
@@ -479,7 +521,9 @@ describe('two runs on one file', () => {
       args: ['-T', '300ms', '-t', '1', '--kill-after', '200ms'],
     })
     expect(second.row(1)).toMatchObject({ outcome: 'failed', failure: { kind: 'locked', pid: first.pid } })
-    expect(second.row(1).reason).toMatch(new RegExp(`/one\\.part is being written by another run \\(pid ${first.pid}\\)$`))
+    expect(second.row(1).reason).toMatch(
+      new RegExp(`/one\\.part is being written by another run \\(pid ${first.pid}\\)$`),
+    )
     expect(second.row(1).attempts, 'no child was started for it').toHaveLength(0)
     expect([second.row(2).outcome, second.code]).toEqual(['killed', 3])
     gate.open()
@@ -487,6 +531,32 @@ describe('two runs on one file', () => {
     expect([ended.code, ended.bytes('one').equals(WHOLE)]).toEqual([0, true])
     await gate.stop()
   })
+
+  test.skipIf(findProgram('flock') === undefined)(
+    '[locked] a note that names a dead process names nobody',
+    async () => {
+      const gate = await startGate()
+      const home = newHome()
+      await stale(home, gate.url('held'), 1)
+      const dead: { readonly pid: number } = JSON.parse(readFileSync(join(home.out, 'held.part.json'), 'utf8'))
+      expect(stateOf(dead.pid)).toBeUndefined()
+      // The holder is no mpdl, or one that has not yet come to write its own note.
+      const holder = spawn(findProgram('flock') ?? '', ['-n', join(home.out, 'held.part'), 'cat'], {
+        stdio: ['pipe', 'pipe', 'ignore'],
+      })
+      holder.stdin.write('held')
+      await once(holder.stdout, 'data')
+      const ended = await run({ home, list: gate.url('held'), args: ONCE })
+      holder.stdin.end()
+      await once(holder, 'exit')
+      expect(ended.row(1).failure).toEqual({ kind: 'locked', path: join(home.out, 'held.part') })
+      expect(ended.row(1).reason).toMatch(/held\.part is being written by another run$/)
+      gate.open()
+      const after = await run({ home, list: gate.url('held'), args: ONCE })
+      expect([after.code, after.bytes('held').equals(WHOLE)]).toEqual([0, true])
+      await gate.stop()
+    },
+  )
 
   test('[locked] [threat:two-runs] of 20 starters at once over stale parts exactly one wins each file', async () => {
     const gate = await startGate()
@@ -525,11 +595,15 @@ describe('two runs on one file', () => {
 describe('the supervisor killed', () => {
   test('[threat:supervisor-killed] with one child that spins and another that is stopped: none is left, and it resumes', async () => {
     const home = newHome()
-    const list = ['spins', 'stopped', 'receives'].map((name) => server.url(`/slow/${name}?size=60000&rate=40000`)).join('\n')
+    const list = ['spins', 'stopped', 'receives']
+      .map((name) => server.url(`/slow/${name}?size=60000&rate=40000`))
+      .join('\n')
     const running = start({ home, list, args: ['-T', '30s', '--inject', 'ignore-term@1'] })
     await running.event('response', ({ line }) => line === 2)
     await running.event('response', ({ line }) => line === 3)
-    const pids = running.events().flatMap((event) => (event.type === 'attempt-started' && event.pid !== null ? [event.pid] : []))
+    const pids = running
+      .events()
+      .flatMap((event) => (event.type === 'attempt-started' && event.pid !== null ? [event.pid] : []))
     expect(pids).toHaveLength(3)
     const stopped = await running.event('attempt-started', ({ line }) => line === 2)
     process.kill(firstOf([stopped.pid]), 'SIGSTOP')
@@ -537,7 +611,9 @@ describe('the supervisor killed', () => {
     const spinning = firstOf([(await running.event('attempt-started', ({ line }) => line === 1)).pid])
     await until('it spins', () => stateOf(spinning) === 'R')
     // The notes are written each second; what they know is what the next run need not ask for.
-    await until('something is noted', () => /"completed":\[\[0,/.test(readFileSync(join(home.out, 'receives.part.json'), 'utf8')))
+    await until('something is noted', () =>
+      /"completed":\[\[0,/.test(readFileSync(join(home.out, 'receives.part.json'), 'utf8')),
+    )
     running.process.kill('SIGKILL')
     await until('none is left', () => pids.every((pid) => stateOf(pid) === undefined), 1000)
     await running.ended
@@ -568,7 +644,10 @@ describe.skipIf(findProgram('setpriv') === undefined)('a child', () => {
     const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
     expect(open.filter((path) => path.startsWith(home.root))).toEqual([join(home.out, 'confined.part')])
     expect(readlinkSync(`/proc/${pid}/cwd`)).toBe('/')
-    const names = proc(pid, 'environ').split('\0').filter(Boolean).map((word) => word.split('=')[0] ?? '')
+    const names = proc(pid, 'environ')
+      .split('\0')
+      .filter(Boolean)
+      .map((word) => word.split('=')[0] ?? '')
     expect(names.sort()).toEqual(['HOME', 'LANG'])
     await running.ended
   })
@@ -585,7 +664,9 @@ describe.skipIf(findProgram('setpriv') === undefined)('a child', () => {
     const mode = (name: string) => (lstatSync(join(home.out, name)).mode & 0o777).toString(8)
     expect(ended.files).toEqual(['refused.part', 'refused.part.json', 'taken'])
     expect(ended.files.map(mode)).toEqual(['600', '600', '666'])
-    expect(readdirSync(home.logs).map((name) => (lstatSync(join(home.logs, name)).mode & 0o777).toString(8))).toEqual(['600'])
+    expect(readdirSync(home.logs).map((name) => (lstatSync(join(home.logs, name)).mode & 0o777).toString(8))).toEqual([
+      '600',
+    ])
     expect((lstatSync(join(home.state, 'mpdl', 'state.sqlite')).mode & 0o777).toString(8)).toBe('600')
     expect(existsSync(join(home.out, 'refused'))).toBe(false)
   })
