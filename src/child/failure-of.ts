@@ -1,7 +1,7 @@
 // Names what went wrong inside the child, from error codes only: messages may hold URLs and with them secrets.
 
 import type { ChildFailure } from '../protocol/message.ts'
-import { EmptyReply } from './request.ts'
+import { EmptyReply, UPGRADE_UNASKED } from './request.ts'
 
 const TLS_CODE =
   /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
@@ -23,7 +23,7 @@ export function childFailureOf(error: unknown, url: string | undefined): ChildFa
   }
   if (NAME_CODE.test(code)) return { kind: 'unknown-host', host: host.replace(/:\d+$/, ''), code }
   if (code === 'ECONNREFUSED') return { kind: 'connect-refused', host }
-  if (code.startsWith('HPE_')) return { kind: 'protocol', code }
+  if (code.startsWith('HPE_') || code === UPGRADE_UNASKED) return { kind: 'protocol', code }
   if (TLS_CODE.test(code)) return { kind: 'tls', code: tlsCodeOf(code, error), host }
   return { kind: 'network', code, host }
 }

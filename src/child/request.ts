@@ -70,6 +70,13 @@ export async function openResponse(
       body = interceptBody(response)
     })
     started.on('error', (error) => body?.end(error))
+    // Node waits for more after a bare 101, and for ever after one with an upgrade: neither was asked for.
+    // The socket is no longer the request's then, so its end would not be told.
+    const refuse = () => started.emit('error', Object.assign(new Error('101'), { code: UPGRADE_UNASKED }))
+    started.on('upgrade', refuse)
+    started.on('information', ({ statusCode }) => {
+      if (statusCode === 101) refuse()
+    })
   }
   subscribe(REQUEST_STARTS, onRequest)
   try {
@@ -109,6 +116,8 @@ export async function openResponse(
   }
 }
 
+/** The code of the error that ends a request whose answer was 101. */
+export const UPGRADE_UNASKED = 'upgrade-unasked'
 const REQUEST_STARTS = 'http.client.request.start'
 /** What may pile up while the supervisor thinks about the head; then the connection is left to wait. */
 const MAX_EARLY_BYTES = 256 * 1024

@@ -2,9 +2,9 @@
 
 import type { RunEvent } from '../core/event.ts'
 import { explainLines, isAbout } from '../reporters/explain.ts'
-import { quietWriter } from '../reporters/plain.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { pastRun } from './past.ts'
+import { writeOut } from './stdout.ts'
 import { UsageError } from './usage-error.ts'
 
 const JOB_ID = /^[0-9a-f]{16}$/
@@ -23,7 +23,7 @@ export async function explain(words: readonly string[], options: { logDir?: stri
   for await (const event of readEvents(path).events) {
     if (line !== undefined && isAbout(event, line)) about.push(event)
   }
-  quietWriter(process.stdout)(`${explainLines(about).join('\n')}\n`)
+  await writeOut(`${explainLines(about).join('\n')}\n`)
   return about.length > 0 ? 0 : 1
 }
 

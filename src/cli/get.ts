@@ -6,6 +6,7 @@ import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
+import { formatDuration } from '../core/units.ts'
 import { defaultSettings } from '../defaults.ts'
 import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
@@ -38,9 +39,10 @@ export async function get(request: GetRequest): Promise<number> {
   const started = realWorld.nowMs()
   const { options } = request
   const source = sourceOf(request.operands)
-  const list = await openList(source, options)
+  const list = await withinDeadline(openList(source, options), options.runDeadline)
   try {
-    if (options.dryRun === true) return printPlan(list, options)
+    requireLines(list, options.inject ?? [])
+    if (options.dryRun === true) return await printPlan(list, options, request.select?.(list))
     return await runList(request, list, started)
   } finally {
     list.close()
@@ -66,6 +68,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   }
   const warn = (message: string) => emit({ type: 'warning', at: realWorld.nowMs(), message })
   const { log, problem } = openLog(options, header, list, warn)
+  const logWarning = problem === undefined ? log.warning : `no run log: ${problem}`
   const reporter = await reporterFor(options, isTty, () => report)
   const select = request.select?.(list)
   const { controls, done } = startSession({
@@ -78,8 +81,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     // Only a screen wants to know ten times a second.
     ...(isTty ? { progress: (status) => reporter.progress?.(status) } : {}),
   })
-  if (problem !== undefined) warn(`no run log: ${problem}`)
-  else if (log.warning !== undefined) warn(log.warning)
+  if (logWarning !== undefined) warn(logWarning)
   const say = quietWriter(process.stderr)
   const silence = listenToSignals(controls, () => reporter.note?.(statusLines(controls.status(), report).join('\n')))
   try {
@@ -94,6 +96,29 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   for (const problem of problems) say(`mpdl: ${problem}\n`)
   await log.close()
   return problems.length > 0 && code === 0 ? 73 : code
+}
+
+/** A list that never ends to arrive must not outlast the run's own deadline. */
+async function withinDeadline<T>(opening: Promise<T>, deadlineMs: number | undefined): Promise<T> {
+  if (deadlineMs === undefined) return await opening
+  const { promise: tooLate, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const shown = formatDuration(deadlineMs)
+    reject(new UsageError(`the list was not read within ${shown} (--run-deadline); nothing was downloaded`, 12))
+  }, deadlineMs)
+  try {
+    return await Promise.race([opening, tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A rehearsal of a line that is no job would rehearse nothing. */
+function requireLines(list: JobList, orders: readonly { readonly line: number }[]): void {
+  const missing = new Set(orders.map(({ line }) => line))
+  for (let index = 0; index < list.size && missing.size > 0; index++) missing.delete(list.lineOf(index))
+  const [line] = missing
+  if (line !== undefined) throw new UsageError(`--inject: line ${line} of ${list.name} is no job`)
 }
 
 function sourceOf(operands: readonly string[]): ListSource {
@@ -210,10 +235,10 @@ function requireDir(dir: string): void {
 }
 
 function ensureTarget(dir: string): string | undefined {
-  const seen = statSync(dir, { throwIfNoEntry: false })
-  if (seen === undefined) return ensureDir(dir, 0o777)
-  if (!seen.isDirectory()) return 'it is no directory'
   try {
+    const seen = statSync(dir, { throwIfNoEntry: false })
+    if (seen === undefined) return ensureDir(dir, 0o777)
+    if (!seen.isDirectory()) return 'it is no directory'
     accessSync(dir, constants.W_OK | constants.X_OK)
     return undefined
   } catch (error) {

@@ -5,11 +5,11 @@ import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { isUnfinished } from '../core/report.ts'
 import { writeJsonReport } from '../reporters/json.ts'
-import { quietWriter } from '../reporters/plain.ts'
 import { writeTextReport } from '../reporters/text.ts'
 import type { EventLog } from '../supervisor/event-log.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import type { RawRunOptions } from './run-options.ts'
+import { writeOut } from './stdout.ts'
 
 export interface Outputs {
   readonly options: RawRunOptions
@@ -30,9 +30,7 @@ export async function writeOutputs({ options, list, log, report, code }: Outputs
     }
   }
   if (options.json === true) {
-    await attempt('the report to standard output', () =>
-      writeJsonReport(log.events(), report, quietWriter(process.stdout), code),
-    )
+    await attempt('the report to standard output', () => writeJsonReport(log.events(), report, writeOut, code))
   }
   for (const path of options.report ?? []) {
     await attempt(path, () =>

@@ -43,6 +43,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const outcome = { code: 0 }
   const program = buildProgram(argv, outcome)
   try {
+    requireCurrentDirectory()
     await program.parseAsync(argv, { from: 'node' })
     return outcome.code
   } catch (error) {
@@ -55,6 +56,15 @@ async function run(argv: readonly string[]): Promise<number> {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     process.stderr.write(`mpdl: internal error, please report it:\n${text}\n`)
     return 70
+  }
+}
+
+/** Everything relative hangs on it, and Node's own words for its lack help nobody. */
+function requireCurrentDirectory(): void {
+  try {
+    process.cwd()
+  } catch {
+    throw new UsageError('the current directory is gone; change to one that exists', 73)
   }
 }
 

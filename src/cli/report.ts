@@ -2,11 +2,11 @@
 
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { writeJsonReport } from '../reporters/json.ts'
-import { quietWriter } from '../reporters/plain.ts'
 import { writeTextReport } from '../reporters/text.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { exitCode } from './exit-code.ts'
 import { pastRun } from './past.ts'
+import { writeOut } from './stdout.ts'
 
 /** 0 when that run was fine, 1 when it was not or has no end. */
 export async function report(wanted: string, options: { format: 'text' | 'json'; logDir?: string }): Promise<number> {
@@ -14,9 +14,8 @@ export async function report(wanted: string, options: { format: 'text' | 'json';
   const summed = freshReport()
   for await (const event of readEvents(path).events) step(summed, event)
   const code = exitCode(summed, summed.counts === null ? ['the log has no end'] : sumsUp(summed, summed.counts))
-  const write = quietWriter(process.stdout)
   const again = readEvents(path).events
-  if (options.format === 'json') await writeJsonReport(again, summed, write, code)
-  else await writeTextReport(again, summed, write)
+  if (options.format === 'json') await writeJsonReport(again, summed, writeOut, code)
+  else await writeTextReport(again, summed, writeOut)
   return code === 0 ? 0 : 1
 }

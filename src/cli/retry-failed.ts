@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import type { LineRange } from '../core/event.ts'
+import { printable } from '../core/printable.ts'
 import { isUnfinished } from '../core/report.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
@@ -12,7 +13,8 @@ import { addRunOptions, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 
 interface Unfinished {
-  readonly ids: ReadonlySet<string>
+  /** Jobs that began, by id: how a person knows them. */
+  readonly jobs: ReadonlyMap<string, string>
   readonly lines: readonly LineRange[]
   /** Only where the supervisor was killed: its log does not say what it never came to, so all but these is left. */
   readonly allBut: ReadonlySet<string> | undefined
@@ -23,14 +25,17 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
   const typed = command.opts<RawRunOptions>()
   const { path: log, run } = await pastRun(wanted, typed.logDir)
   const list = run.list.path
-  if (list === null) throw new UsageError(`run ${run.id} read ${run.list.name}; only a list file can be read again`, 66)
+  if (list === null) {
+    const hint = 'keep what fails with --failed-out FILE and run that'
+    throw new UsageError(`run ${run.id} read ${run.list.name}; only a list file can be read again; ${hint}`, 66)
+  }
   if (!existsSync(list)) throw new UsageError(`the list of run ${run.id} is gone: ${list}`, 66)
   const secret = run.argv.find((word) => /\*\*\*/.test(word))
   if (secret !== undefined && typed.header === undefined) {
     throw new UsageError(`run ${run.id} was given ${secret}, which its log does not hold; give it again with -H`)
   }
   const unfinished = await readUnfinished(log)
-  if (unfinished.ids.size === 0 && unfinished.lines.length === 0 && unfinished.allBut === undefined) {
+  if (unfinished.jobs.size === 0 && unfinished.lines.length === 0 && unfinished.allBut === undefined) {
     process.stderr.write(`mpdl: nothing failed in run ${run.id}\n`)
     return 0
   }
@@ -41,8 +46,24 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
     ...givenOptions(command),
     dir: command.getOptionValueSource('dir') === 'cli' ? typed.dir : run.dir,
   }
-  const select = (opened: JobList) => selection(opened, unfinished)
-  return await get({ operands: [list], options, argv: ['retry-failed', ...past, ...argv.slice(1)], select })
+  let lost: readonly string[] = []
+  const select = (opened: JobList) => {
+    const selected = selectFrom(opened, unfinished)
+    lost = selected.lost
+    return selected.isSelected
+  }
+  const code = await get({ operands: [list], options, argv: ['retry-failed', ...past, ...argv.slice(1)], select })
+  return lost.length === 0 ? code : tellLost(lost, list, code)
+}
+
+const MOST_LOST_SHOWN = 20
+
+/** A job that failed and stands in the list no more was not downloaded, and nobody else will say so. */
+function tellLost(lost: readonly string[], list: string, code: number): number {
+  const shown = lost.slice(0, MOST_LOST_SHOWN).map((job) => `  ${printable(job)}\n`)
+  const more = lost.length > shown.length ? `  and ${lost.length - shown.length} more\n` : ''
+  process.stderr.write(`mpdl: failed then and no longer in ${list}:\n${shown.join('')}${more}`)
+  return code === 0 ? 1 : code
 }
 
 /** The options that stood on the past command line, read by the same rules. */
@@ -59,33 +80,41 @@ function givenOptions(command: Command): Partial<RawRunOptions> {
 }
 
 async function readUnfinished(log: string): Promise<Unfinished> {
-  const ids = new Set<string>()
+  const jobs = new Map<string, string>()
   const finished = new Set<string>()
   const lines: LineRange[] = []
   let hasEnd = false
   for await (const event of readEvents(log).events) {
-    if (event.type === 'job-started') ids.add(event.id)
+    if (event.type === 'job-started') jobs.set(event.id, `line ${event.line} ${event.url}`)
     if (event.type === 'job-ended' && !isUnfinished(event.row.outcome)) {
-      ids.delete(event.row.id)
+      jobs.delete(event.row.id)
       finished.add(event.row.id)
     }
     if (event.type === 'jobs-ended' && isUnfinished(event.outcome)) lines.push(...event.lines)
     if (event.type === 'run-ended') hasEnd = true
   }
-  return { ids, lines: lines.sort(([a], [b]) => a - b), allBut: hasEnd ? undefined : finished }
+  return { jobs, lines: lines.sort(([a], [b]) => a - b), allBut: hasEnd ? undefined : finished }
 }
 
 /** By the job's identity, so that an edited list still finds its jobs; rows never begun are known by line only. */
-function selection(list: JobList, { ids, lines, allBut }: Unfinished): (index: number) => boolean {
-  const jobAt = (index: number) => (list.fateOf(index).kind === 'job' ? list.read(index) : undefined)
-  if (allBut !== undefined) return (index) => !allBut.has(jobAt(index)?.id ?? '')
+function selectFrom(
+  list: JobList,
+  { jobs, lines, allBut }: Unfinished,
+): { isSelected: (index: number) => boolean; lost: readonly string[] } {
+  const isChosen = new Uint8Array(list.size)
+  const lost = new Map(jobs)
   let range = 0
-  return (index) => {
+  for (let index = 0; index < list.size; index++) {
     const line = list.lineOf(index)
     while ((lines[range]?.[1] ?? Number.POSITIVE_INFINITY) < line) range++
     const [first, last] = lines[range] ?? [Number.POSITIVE_INFINITY, 0]
-    if (first <= line && line <= last) return true
-    const job = ids.size > 0 ? jobAt(index) : undefined
-    return job !== undefined && ids.has(job.id)
+    const isListed = first <= line && line <= last
+    // Reading a row costs; where ranges of lines say it all, none is read.
+    const needsId = jobs.size > 0 || allBut !== undefined
+    const id = needsId && list.fateOf(index).kind === 'job' ? list.read(index)?.id : undefined
+    if (id !== undefined) lost.delete(id)
+    const isLeft = allBut === undefined ? jobs.has(id ?? '') : !allBut.has(id ?? '')
+    if (isListed || isLeft) isChosen[index] = 1
   }
+  return { isSelected: (index) => isChosen[index] === 1, lost: [...lost.values()] }
 }

@@ -4,7 +4,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Fault } from '../core/fault.ts'
 import { FAULTS, isFault } from '../core/fault.ts'
 import { parseHeader, parseHeaderLine } from '../core/header.ts'
-import { parseDuration, parseSize } from '../core/units.ts'
+import { formatDuration, parseDuration, parseSize } from '../core/units.ts'
 import { UsageError } from './usage-error.ts'
 
 export function integer(least: number, most: number): (text: string) => number {
@@ -25,9 +25,8 @@ export function duration(leastMs: number, mostMs = MOST_MS): (text: string) => n
   return (text) => {
     const ms = parseDuration(text)
     if (ms === undefined || ms < leastMs || ms > mostMs) {
-      throw new InvalidArgumentError(
-        `allowed are durations like 250ms, 30s, 5m, 6h${leastMs > 0 ? ', above zero' : ''}, at most 24d.`,
-      )
+      const least = leastMs > 1 ? `, at least ${formatDuration(leastMs)}` : leastMs > 0 ? ', above zero' : ''
+      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${least}, at most 24d.`)
     }
     return ms
   }
@@ -95,6 +94,9 @@ export function injection(text: string, earlier: readonly Injection[] = []): Inj
 export function outPattern(text: string): string {
   if (text === '' || text.replace(/%[n%]/g, '').includes('%')) {
     throw new InvalidArgumentError("allowed is a name; %n becomes the job's number and %% a percent sign.")
+  }
+  if (text.startsWith('/') || text.split(/[\\/]/).includes('..')) {
+    throw new InvalidArgumentError('the file must stay below --dir: no absolute path and no "..".')
   }
   return text
 }

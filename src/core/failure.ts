@@ -7,6 +7,8 @@ import { formatBytes, formatDuration } from './units.ts'
 export type Failure =
   // the disk
   | { kind: 'disk-full'; path: string; freeBytes?: number; neededBytes?: number }
+  | { kind: 'no-room'; path: string; freeBytes: number; neededBytes: number }
+  | { kind: 'foreign-part'; path: string }
   | { kind: 'disk-error'; code: string; operation: string; path: string }
   | { kind: 'target-is-directory'; path: string }
   | { kind: 'target-is-symlink'; path: string }
@@ -88,6 +90,8 @@ const trait = (of: FailureClass, outcome: FailureOutcome, transient: boolean): T
 
 const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'disk-full': trait('file', 'failed', false),
+  'no-room': trait('file', 'failed', false),
+  'foreign-part': trait('file', 'failed', false),
   'disk-error': trait('file', 'failed', false),
   'target-is-directory': trait('file', 'failed', false),
   'target-is-symlink': trait('file', 'failed', false),
@@ -202,7 +206,7 @@ const DISK_TEXT: Readonly<Record<string, string>> = {
   ENOTDIR: 'a file stands where a directory is needed',
   EISDIR: 'a directory stands where a file is needed',
   EEXIST: 'a file of that name exists',
-  ENOENT: 'no such directory',
+  ENOENT: 'it is gone',
   ENAMETOOLONG: 'the path is too long',
   EDQUOT: 'the disk quota is used up',
   EIO: 'input/output error of the disk',
@@ -241,6 +245,7 @@ const PROTOCOL_TEXT: Readonly<Record<string, string>> = {
   HPE_CR_EXPECTED: 'the lines of the answer end wrongly',
   HPE_STRICT: 'the answer breaks the rules of HTTP',
   'range-unasked': 'it sent a range nobody asked for (206)',
+  'upgrade-unasked': 'it switched protocols though nobody asked (101)',
   'not-modified-unasked': 'it said "not modified" though nothing was asked about (304)',
   'range-malformed': 'its Content-Range is missing or malformed',
   'range-mismatch': 'its Content-Range is not the range asked for',
@@ -256,6 +261,10 @@ export function describe(failure: Failure): string {
       const needed = failure.neededBytes === undefined ? '' : `, ${formatBytes(failure.neededBytes)} needed`
       return `disk full at ${failure.path}${free}${needed} (see --min-disk-free)`
     }
+    case 'no-room':
+      return `${formatBytes(failure.neededBytes)} announced, ${formatBytes(failure.freeBytes)} free at ${failure.path} (see --min-disk-free)`
+    case 'foreign-part':
+      return `${failure.path} exists and is not a part of mpdl's; move it away or remove it`
     case 'disk-error':
       return `cannot ${failure.operation} ${failure.path}: ${tag(DISK_TEXT[failure.code], failure.code)}`
     case 'target-is-directory':

@@ -377,7 +377,7 @@ export function sampleOf(row: JobRow, signals?: readonly string[]): FailedSample
     url: row.url === '' ? null : row.url.slice(0, URL_LENGTH),
     sentence: (row.reason ?? (row.failure === null ? row.outcome : describe(row.failure))).slice(0, SENTENCE_LENGTH),
     signals: signals ?? (strongest ? [strongest] : []),
-    countedTries: row.attempts.reduce((tries, attempt) => tries + (attempt.counted ? 1 : 0), 0),
+    countedTries: row.attempts.filter(({ task, counted }) => task === 'fetch' && counted).length,
     keptBytes: row.kept,
   }
 }

@@ -3,7 +3,7 @@
 
 import type { Failure } from './failure.ts'
 import type { Headers, Validator } from './validator.ts'
-import { conditionalHeaders, contradicts, header, strongValidator, validatorOf } from './validator.ts'
+import { conditionalHeaders, confirms, contradicts, header, strongValidator, validatorOf } from './validator.ts'
 
 /** What a request asked for. */
 export type Ask =
@@ -73,8 +73,8 @@ export function retryAfterMs(value: string | undefined, nowMs: number): number |
 function contentLength(headers: Headers): number | undefined {
   if (header(headers, 'transfer-encoding') !== undefined) return undefined
   const text = header(headers, 'content-length')
-  if (text === undefined || !/^\d{1,15}$/.test(text)) return undefined
-  return Number(text)
+  if (text === undefined || !/^\d+$/.test(text)) return undefined
+  return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
 }
 
 const fail = (failure: Failure): Answer => ({ do: 'fail', failure })
@@ -111,7 +111,13 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
     return { do: 'ask-whole', reason: `its size was ${ask.sizeBytes} and is now ${total}` }
   }
   const validator = validatorOf(head.headers)
-  if (contradicts(ask.validator, validator)) return { do: 'ask-whole', reason: 'its validator is another' }
+  if (!confirms(ask.validator, validator)) {
+    const isOther = contradicts(ask.validator, validator)
+    return { do: 'ask-whole', reason: isOther ? 'its validator is another' : 'it does not repeat its validator' }
+  }
+  // What is here was stored without a coding; bytes of a coded form do not go on from there.
+  const coding = header(head.headers, 'content-encoding')?.toLowerCase() ?? 'identity'
+  if (coding !== 'identity') return { do: 'ask-whole', reason: `it is coded (${coding.slice(0, 20)})` }
   const announced = contentLength(head.headers)
   if (announced !== undefined && announced !== last - start + 1) {
     return { do: 'ask-whole', reason: 'its Content-Length and Content-Range differ' }

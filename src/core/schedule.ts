@@ -34,7 +34,7 @@ const NONE = -1
  * others however long the list is. Hosts that may start something sit in a heap by their next job's index.
  */
 export class Schedule {
-  readonly #slots: number
+  #slots: number
   readonly #rules: HostRules
   readonly #next: Int32Array
   readonly #head: number[] = []
@@ -118,8 +118,14 @@ export class Schedule {
     this.#lost++
   }
 
-  get lostSlots(): number {
-    return this.#lost
+  /** The machine has no room for more than what runs now; call while the refused one still counts as active. */
+  shrinkToRunning(): void {
+    this.#slots = Math.max(1, Math.min(this.#slots, this.#active + this.#lost - 1))
+  }
+
+  /** Every slot is held by a child that cannot be reaped: nothing will ever start. */
+  get isStarved(): boolean {
+    return this.#lost >= this.#slots
   }
 
   /** A job waits until `atMs` and is then eligible at `host`. */

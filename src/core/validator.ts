@@ -43,6 +43,15 @@ export function contradicts(a: Validator, b: Validator): boolean {
   return a.lastModified !== undefined && b.lastModified !== undefined && a.lastModified !== b.lastModified
 }
 
+/**
+ * Whether a 206 is of the version that was asked for: it repeats the strong validator of the request. RFC 9110
+ * §15.3.7 wants that of every server, and one that ignores If-Range gives itself away by nothing else.
+ */
+export function confirms(asked: Validator, given: Validator): boolean {
+  if (contradicts(asked, given)) return false
+  return asked.etag === undefined ? given.lastModified === asked.lastModified : given.etag === asked.etag
+}
+
 /** The headers that ask "has it changed since?" (RFC 9110 §13.1); empty when there is nothing to ask with. */
 export function conditionalHeaders(validator: Validator): [string, string][] {
   if (validator.etag !== undefined) return [['If-None-Match', validator.etag]]

@@ -61,6 +61,7 @@ export function childCommand(
     `--max-old-space-size=${Math.max(16, Math.floor(options.heapBytes / 2 ** 20))}`,
     '--max-http-header-size=65536',
     '--disable-warning=ExperimentalWarning',
+    '--disable-sigusr1',
     ...(options.isStrict ? permissionFlags(script) : []),
     script,
     ...scriptArgs,

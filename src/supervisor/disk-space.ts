@@ -29,15 +29,22 @@ function freeSpace(dir: string): DiskSpace | undefined {
   return space
 }
 
-/** Why `neededBytes` more would leave less than the reserve (`--min-disk-free`); undefined when they fit. */
-export function diskFullFor(
-  { dir, minDiskFreeBytes }: Pick<Settings, 'dir' | 'minDiskFreeBytes'>,
-  neededBytes: number,
-): Extract<Failure, { kind: 'disk-full' }> | undefined {
-  const space = freeSpace(dir)
-  if (space === undefined) return undefined
-  const reserve = minDiskFreeBytes ?? Math.min(MOST_RESERVED_BYTES, Math.floor(space.totalBytes / 20))
-  return space.freeBytes - neededBytes < reserve
-    ? { kind: 'disk-full', path: dir, freeBytes: space.freeBytes, neededBytes: neededBytes + reserve }
-    : undefined
+type Room = Pick<Settings, 'dir' | 'minDiskFreeBytes'>
+
+function reserveOf({ minDiskFreeBytes }: Room, space: DiskSpace): number {
+  return minDiskFreeBytes ?? Math.min(MOST_RESERVED_BYTES, Math.floor(space.totalBytes / 20))
+}
+
+/** Whether less than the reserve (`--min-disk-free`) is left, which concerns every job. */
+export function diskFull(room: Room): Extract<Failure, { kind: 'disk-full' }> | undefined {
+  const space = freeSpace(room.dir)
+  if (space === undefined || space.freeBytes >= reserveOf(room, space)) return undefined
+  return { kind: 'disk-full', path: room.dir, freeBytes: space.freeBytes, neededBytes: reserveOf(room, space) }
+}
+
+/** Whether a body does not fit, which concerns its job only: the length may be no more than a server's claim. */
+export function noRoomFor(announcedBytes: number, room: Room): Extract<Failure, { kind: 'no-room' }> | undefined {
+  const space = freeSpace(room.dir)
+  if (space === undefined || space.freeBytes - announcedBytes >= reserveOf(room, space)) return undefined
+  return { kind: 'no-room', path: room.dir, freeBytes: space.freeBytes, neededBytes: announcedBytes }
 }

@@ -11,7 +11,7 @@ import type { Answer, Ask } from '../core/response.ts'
 import { decideResponse } from '../core/response.ts'
 import { header } from '../core/validator.ts'
 import type { ChildMessage, Command } from '../protocol/message.ts'
-import { diskFullFor } from './disk-space.ts'
+import { diskFull, noRoomFor } from './disk-space.ts'
 import type { PartFile } from './part-file.ts'
 import type { Settings } from './settings.ts'
 
@@ -128,7 +128,7 @@ export class Exchange {
         this.#options.onAnswer(status, describe(answer.failure))
         return this.#refuse(answer.failure)
       case 'receive': {
-        const failure = diskFullFor(settings, answer.lengthBytes ?? 0) ?? this.#begin(answer, part)
+        const failure = diskFull(settings) ?? noRoomFor(answer.lengthBytes ?? 0, settings) ?? this.#begin(answer, part)
         if (failure !== undefined) return this.#refuse(failure)
         const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
         this.mtimeMs = Number.isNaN(modifiedMs) ? undefined : modifiedMs

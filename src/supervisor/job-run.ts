@@ -21,7 +21,7 @@ import type { ChildEnd } from './child-run.ts'
 import { ChildRun } from './child-run.ts'
 import type { Deadlines } from './deadlines.ts'
 import { diskFailure } from './disk-failure.ts'
-import { diskFullFor } from './disk-space.ts'
+import { diskFull } from './disk-space.ts'
 import type { ResponseFacts } from './exchange.ts'
 import { Exchange } from './exchange.ts'
 import type { PartFile } from './part-file.ts'
@@ -143,13 +143,13 @@ export class JobRun {
     const part = this.#part
     if (part === undefined || this.#child?.phase !== 'receiving') return
     this.#noteProgress(part)
-    const full = diskFullFor(this.#context.settings, 0)
+    const full = diskFull(this.#context.settings)
     if (full !== undefined) this.#child.stop(full)
   }
 
   async run(): Promise<JobRunResult> {
     const end = await this.#attemptAll()
-    const keptBytes = end.ok ? 0 : (this.#part?.completedBytes ?? 0)
+    const keptBytes = end.ok || this.#part?.isInPlace !== true ? 0 : this.#part.completedBytes
     const isAbandoned = !end.ok && end.failure.kind === 'abandoned'
     if (!isAbandoned) this.#part?.close()
     return {

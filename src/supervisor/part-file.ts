@@ -32,6 +32,7 @@ import { codeOf, diskFailure } from './disk-failure.ts'
 import { lockDescriptor } from './lock.ts'
 import { makeDirs } from './make-dirs.ts'
 
+const FOREIGN = 'MPDL_FOREIGN'
 const NOTE_LOOKS = 10
 const NOTE_PAUSE_MS = 20
 const fsyncAsync = promisify(fsync)
@@ -124,6 +125,7 @@ export async function openPart(
     } catch (error) {
       if (codeOf(error) === 'ELOOP') return { ok: false, failure: { kind: 'target-is-symlink', path } }
       if (codeOf(error) === 'EISDIR') return { ok: false, failure: { kind: 'target-is-directory', path } }
+      if (codeOf(error) === FOREIGN) return { ok: false, failure: { kind: 'foreign-part', path } }
       return { ok: false, failure: diskFailure(error, 'create', path) }
     }
     const lock = await lockDescriptor(descriptor, hardening)
@@ -163,6 +165,11 @@ function openPlainFile(path: string): number {
   if (!stat.isFile() || stat.nlink > 1) {
     closeSync(descriptor)
     throw Object.assign(new Error('not a plain file of its own'), { code: 'EEXIST' })
+  }
+  // mpdl writes the note before the first byte and removes it after the part: bytes without a note are not ours.
+  if (stat.size > 0 && !existsSync(`${path}.json`)) {
+    closeSync(descriptor)
+    throw Object.assign(new Error('a part of somebody else'), { code: FOREIGN })
   }
   fchmodSync(descriptor, 0o600)
   return descriptor
@@ -260,6 +267,11 @@ export class PartFile {
     return this.#sizeBytes !== undefined && this.#sizeBytes > 0 && this.completedBytes === this.#sizeBytes
   }
 
+  /** False when somebody removed or replaced the part behind our back. */
+  get isInPlace(): boolean {
+    return isSameFile(this.descriptor, this.path)
+  }
+
   /** What the file system says, not what anybody claims. */
   lengthOnDisk(): number {
     return fstatSync(this.descriptor).size
@@ -342,7 +354,13 @@ export class PartFile {
       if (actualBytes > sizeBytes) ftruncateSync(this.descriptor, sizeBytes)
       const target = inspectTarget(this.finalPath)
       if (target.kind === 'refused') return failed(target.failure)
-      if (!isSameFile(this.descriptor, this.path)) return failed({ kind: 'locked', path: this.path })
+      if (!this.isInPlace) {
+        const { path } = this
+        const isReplaced = existsSync(path)
+        return failed(
+          isReplaced ? { kind: 'locked', path } : { kind: 'disk-error', code: 'ENOENT', operation: 'finish', path },
+        )
+      }
       fchmodSync(this.descriptor, target.kind === 'file' ? target.mode & 0o777 : 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
@@ -372,7 +390,9 @@ export class PartFile {
   /** Frees the lock. An empty part is of no use to anybody and goes. */
   close(): void {
     if (this.#isClosed) return
-    if (existsSync(this.path) && this.completedBytes === 0) this.discard()
+    if (existsSync(this.path)) {
+      if (this.completedBytes === 0) this.discard()
+    } else rmSync(this.#controlPath, { force: true })
     this.#isClosed = true
     closeSync(this.descriptor)
   }

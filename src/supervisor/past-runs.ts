@@ -29,6 +29,7 @@ export type ResolvedRun =
 
 /** The extension of a run's log. */
 export const LOG_SUFFIX = '.ndjson'
+const SECOND_LENGTH = '20261121T022015Z'.length
 const CHUNK_BYTES = 65_536
 /** A header carries argv, so it may be long; a tail carries the run's end and little more. */
 const HEADER_BYTES = 4 * 1024 * 1024
@@ -347,16 +348,20 @@ async function endOf(file: FileHandle): Promise<Pick<PastRun, 'ended' | 'totals'
 
 /**
  * The runs whose logs lie in `dir`, newest first, from their first lines and ends alone. A directory that is not there
- * has none. `limit` reads no more than that many of the newest names: names begin with the time of the run.
+ * has none. `limit` spares reading all of them: names begin with the second in which the run began.
  */
 export async function findRuns(dir: string, limit = Number.POSITIVE_INFINITY): Promise<PastRun[]> {
   const runs: PastRun[] = []
+  let second = ''
   for (const name of await logNames(dir)) {
-    if (runs.length >= limit) break
+    // Of runs that began in one second only the logs themselves say which was the later.
+    if (runs.length >= limit && !name.startsWith(second)) break
     const run = await inspectRun(join(dir, name))
-    if (run !== null) runs.push(run)
+    if (run === null) continue
+    runs.push(run)
+    second = name.slice(0, SECOND_LENGTH)
   }
-  return runs.sort((a, b) => b.run.started - a.run.started)
+  return runs.sort((a, b) => b.run.started - a.run.started).slice(0, limit)
 }
 
 async function logNames(dir: string): Promise<string[]> {

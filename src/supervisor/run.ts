@@ -252,8 +252,7 @@ class Run implements RunControls {
       this.#start(start)
     }
     for (const index of this.#schedule.grants(world.monotonicMs())) this.#jobs.get(index)?.run?.resume()
-    // Every slot is held by a child that cannot be reaped: nothing will ever start again.
-    if (this.#stopping === undefined && this.#schedule.lostSlots >= this.#parts.settings.jobs) {
+    if (this.#stopping === undefined && this.#schedule.isStarved) {
       this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
     }
   }
@@ -394,12 +393,15 @@ class Run implements RunControls {
     const hostInput = hostInputOf(result.end, { index: start.index, isProbe })
     const verdict = hostInput === undefined ? undefined : this.#schedule.judge(host, hostInput, world.monotonicMs())
     if (verdict?.change !== undefined) this.#announceHost(host, verdict.change, failure)
+    // The machine has no room for another child, and others run: wait for them, go on with fewer, blame nobody.
+    const lacksRoom = failure?.kind === 'spawn' && this.#schedule.active > 1
+    if (lacksRoom) this.#schedule.shrinkToRunning()
     if (result.isAbandoned) this.#schedule.loseSlot(host)
     else this.#schedule.release(host)
 
-    const isUncounted = verdict?.isUncounted ?? false
+    const isUncounted = lacksRoom || verdict?.isUncounted === true
     state.attempts.push(...result.attempts.map((record) => ({ ...record, counted: !isUncounted })))
-    const crash = countCrash(this.#streak, start.index, failure)
+    const crash = lacksRoom ? { streak: this.#streak } : countCrash(this.#streak, start.index, failure)
     this.#streak = crash.streak
 
     if (result.end.ok) this.#endJob(state, result.end)
@@ -408,7 +410,8 @@ class Run implements RunControls {
     if (failure?.kind === 'disk-full') {
       this.#stop('disk-full', { kind: 'stopped', reason: describe(failure) })
     } else if (crash.broken !== undefined) {
-      const reason = `five different jobs in a row crashed alike (${crash.broken})`
+      const what = failure?.kind === 'spawn' ? 'had no child' : 'crashed alike'
+      const reason = `five different jobs in a row ${what} (${crash.broken})`
       this.#stop('crash-loop', { kind: 'stopped', reason })
     }
     if (verdict?.change === 'down') this.#giveUpHost(host)

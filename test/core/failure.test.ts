@@ -26,6 +26,24 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'disk-full', path: 'a.part' }, 'disk full at a.part (see --min-disk-free)'],
     [{ kind: 'disk-full', path: 'a', freeBytes: 1024, neededBytes: 2048 }, /1\.00 KiB free, 2\.00 KiB needed/],
   ],
+  'no-room': [
+    'file',
+    'failed',
+    false,
+    [
+      { kind: 'no-room', path: '/d', freeBytes: 1024, neededBytes: 2 ** 40 },
+      '1.00 TiB announced, 1.00 KiB free at /d (see --min-disk-free)',
+    ],
+  ],
+  'foreign-part': [
+    'file',
+    'failed',
+    false,
+    [
+      { kind: 'foreign-part', path: '/d/a.part' },
+      "/d/a.part exists and is not a part of mpdl's; move it away or remove it",
+    ],
+  ],
   'disk-error': [
     'file',
     'failed',

@@ -1,12 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { LineRange, Outcome, RunEvent } from '../../src/core/event.ts'
+import { type LineRange, OUTCOMES, type Outcome, type RunEvent } from '../../src/core/event.ts'
 import {
   addLines,
   elapsedMs,
   endedJobs,
   freshReport,
   isAllWell,
+  isUnfinished,
   LIMITS,
   sampleOf,
   step,
@@ -317,4 +318,8 @@ describe('line sets', () => {
     expect(report.notStarted.dropped).toBe(5)
     expect(report.notStarted.ranges[0]).toEqual([1, 3])
   })
+})
+
+test('what is still to be done is all that neither ended well nor was skipped', () => {
+  expect(OUTCOMES.filter((outcome) => !isUnfinished(outcome))).toEqual(['downloaded', 'unchanged', 'skipped'])
 })

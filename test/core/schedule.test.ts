@@ -232,7 +232,8 @@ class Pair {
 
   compare(): void {
     const { schedule, model, nowMs } = this
-    expect([schedule.waiting, schedule.active, schedule.lostSlots]).toEqual([model.waiting, model.active, model.lost])
+    expect([schedule.waiting, schedule.active]).toEqual([model.waiting, model.active])
+    expect(schedule.isStarved).toBe(model.lost >= model.slots)
     for (let of = 0; of < HOSTS; of++) {
       expect(schedule.activeOf(of)).toBe(model.all('active', of).length)
       expect(schedule.healthOf(of)).toEqual(model.healthOf(of))
@@ -242,7 +243,7 @@ class Pair {
         pausedUntilMs > nowMs ? [{ host: of, untilMs: pausedUntilMs }] : [],
       ),
     )
-    expect(schedule.active + schedule.lostSlots).toBeLessThanOrEqual(model.slots)
+    expect(schedule.active + model.lost).toBeLessThanOrEqual(model.slots)
     // It wakes at the latest when the first wait is over; waking too early is harmless.
     const waits = model.jobs.flatMap((job) => (job.is === 'delayed' ? [job.atMs] : []))
     if (waits.length > 0) expect(schedule.wakeAtMs()).toBeLessThanOrEqual(Math.min(...waits))
@@ -414,4 +415,19 @@ test('a million jobs take bounded memory and no long calls', () => {
   let left = 0
   for (const _ of schedule.takeAll()) left++
   expect(left).toBe(size - 10_000 - 990)
+})
+
+test('with no room for another child the slots shrink to what runs, and never to none', () => {
+  const schedule = new Schedule(6, 4, { maxPerHost: 4, retryDelayMs: 1, retryAfterMaxMs: 1 })
+  for (let index = 0; index < 6; index++) schedule.add(index, 0)
+  for (let i = 0; i < 3; i++) schedule.next(0)
+  schedule.shrinkToRunning()
+  schedule.release(0)
+  expect(schedule.next(0)).toBeUndefined()
+  schedule.release(0)
+  expect(schedule.next(0)?.index).toBe(3)
+  schedule.release(0)
+  schedule.shrinkToRunning()
+  schedule.release(0)
+  expect(schedule.next(0)?.index).toBe(4)
 })

@@ -1,6 +1,15 @@
 // Proves what the command line answers: to mistakes, to questions about past runs, and where its reports and logs go.
 // Knows nothing of faults.
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bodyOf, type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
@@ -126,7 +135,8 @@ describe('help and version', () => {
         '--sandbox',
       ].sort(),
     )
-    for (const command of ['report', 'explain', 'retry-failed', 'doctor']) expect(help.stdout).toContain(`  ${command} `)
+    for (const command of ['report', 'explain', 'retry-failed', 'doctor'])
+      expect(help.stdout).toContain(`  ${command} `)
     expect(help.stdout).toContain('Exit codes:')
     expect(all.stdout).toMatch(/Rehearsals[\s\S]*ignore-term/)
   })
@@ -201,7 +211,9 @@ describe('reports of a run', () => {
     expect(again.report.totals).toMatchObject({ jobs: 3, downloaded: 2, failed: 1 })
     expect(again.row(3)).toMatchObject({ outcome: 'downloaded', resumed_from: 50_000 })
     expect(again.bytes('torn.bin').equals(bodyOf(100_000))).toBe(true)
-    expect(server.requests.find(({ path: asked }) => asked.startsWith('/status/404'))?.headers['x-api-key']).toBe('canary')
+    expect(server.requests.find(({ path: asked }) => asked.startsWith('/status/404'))?.headers['x-api-key']).toBe(
+      'canary',
+    )
   })
 
   test('files already there are replaced by new reports, never by half of one, and never keep others out less', async () => {
@@ -286,7 +298,8 @@ describe('where nobody watches', () => {
 
 describe('the run log', () => {
   const good = () => ({ operands: [server.url('/ok/a')], args: ONCE })
-  const logsIn = (path: string) => (existsSync(path) ? readdirSync(path).filter((name) => name.endsWith('.ndjson')) : [])
+  const logsIn = (path: string) =>
+    existsSync(path) ? readdirSync(path).filter((name) => name.endsWith('.ndjson')) : []
 
   test('it is private, in --log-dir, $MPDL_LOG_DIR, ./logs or the state directory, in this order', async () => {
     const home = newHome()
@@ -321,7 +334,12 @@ describe('the run log', () => {
     mkdirSync(home.at('taken'))
     for (const path of [home.at('file'), home.at('file/below'), '/proc/nowhere']) {
       // A directory of the test's own beside `--log-dir`, which the helper would give as well.
-      const ended = await run({ ...good(), home, hasNoLog: true, args: [...ONCE, '--log-dir', path, '--force', '--json'] })
+      const ended = await run({
+        ...good(),
+        home,
+        hasNoLog: true,
+        args: [...ONCE, '--log-dir', path, '--force', '--json'],
+      })
       expect(ended.code).toBe(0)
       expect(ended.stderr.match(/no run log/g)).toHaveLength(1)
       expect(ended.report.warnings).toMatchObject([{ line: null, message: expect.stringContaining('no run log: ') }])
@@ -393,16 +411,26 @@ describe('mpdl retry-failed', () => {
     expect(server.hits('/ok/good')).toBe(1)
 
     const third = await runAgain(home, ['-H', 'X-Night: again'])
-    expect([third.ended.code, third.ended.stderr]).toEqual([0, expect.stringMatching(/^mpdl: nothing failed in run \S+\n$/)])
+    expect([third.ended.code, third.ended.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^mpdl: nothing failed in run \S+\n$/),
+    ])
   })
 
   test('of a run whose supervisor was killed, all that has no good end is run', async () => {
     const home = newHome()
-    const list = [server.url('/ok/done'), server.url('/slow/torn?times=1&rate=20000'), server.url('/ok/never')].join('\n')
+    const list = [server.url('/ok/done'), server.url('/slow/torn?times=1&rate=20000'), server.url('/ok/never')].join(
+      '\n',
+    )
     const running = start({ home, list, args: ['-j', '1', '-T', '20s'] })
     await running.event('response', ({ line }) => line === 2)
     process.kill(running.pid, 'SIGKILL')
     expect((await running.ended).signal).toBe('SIGKILL')
+    const told = await typed(['report', '--log-dir', home.logs], { home })
+    expect([told.code, told.stdout]).toEqual([
+      1,
+      expect.stringContaining('NOT FINISHED: the log of this run has no end'),
+    ])
     const { again, ended } = await runAgain(home)
     expect([ended.code, ended.files]).toEqual([0, ['done', 'never', 'torn']])
     expect(again.jobs.map(({ line }: { line: number }) => line).sort()).toEqual([2, 3])
@@ -424,10 +452,16 @@ describe('mpdl retry-failed', () => {
     const { report } = await run({ home, list: server.url('/status/404/a'), args: ONCE })
     await run({ home, operands: [server.url('/status/404/b')], args: ONCE })
     const urls = await runAgain(home)
-    expect([urls.ended.code, urls.ended.stderr]).toEqual([66, expect.stringContaining('only a list file can be read again')])
+    expect([urls.ended.code, urls.ended.stderr]).toEqual([
+      66,
+      expect.stringContaining('only a list file can be read again'),
+    ])
     renameSync(home.list, home.at('away'))
     const gone = await runAgain(home, [report.run.id])
-    expect([gone.ended.code, gone.ended.stderr]).toEqual([66, expect.stringContaining(`the list of run ${report.run.id} is gone`)])
+    expect([gone.ended.code, gone.ended.stderr]).toEqual([
+      66,
+      expect.stringContaining(`the list of run ${report.run.id} is gone`),
+    ])
   })
 })
 

@@ -79,10 +79,10 @@ const FAULTS: readonly Fault[] = [
     says: /^no answer within 1\.5s of the request \(five times --timeout\)$/,
   },
   {
-    name: '[headers-timeout] a switch of protocols that nobody asked for',
+    name: '[protocol] a switch of protocols that nobody asked for',
     path: '/101/switching.bin',
-    kind: 'headers-timeout',
-    says: /^no answer within 1\.5s/,
+    kind: 'protocol',
+    says: /^the server broke HTTP: it switched protocols/,
   },
   {
     name: '[too-slow] [threat:endless] a drip of bytes',

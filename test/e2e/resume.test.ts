@@ -194,7 +194,6 @@ describe('a part of an earlier run', () => {
 
   test('whose note is damaged, or fits no longer, is started over', async () => {
     const damages: Readonly<Record<string, (home: Home, name: string) => void>> = {
-      missing: (home, name) => rmSync(controlOf(home, name)),
       empty: (home, name) => writeFileSync(controlOf(home, name), ''),
       cut: (home, name) => truncateSync(controlOf(home, name), 100),
       binary: (home, name) => writeFileSync(controlOf(home, name), bodyOf(500)),

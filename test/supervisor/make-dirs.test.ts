@@ -31,8 +31,11 @@ describe('making directories', () => {
     expect(() => makeDirs(join(root, 'dangling', 'below'))).toThrow()
   })
 
-  test.skipIf(process.platform !== 'linux')('a file system that makes no directories is an error and no endless loop', () => {
-    expect(() => makeDirs('/proc/mpdl')).toThrow(/ENOENT/)
-    expect(() => makeDirs('/proc/mpdl/below')).toThrow(/ENOENT/)
-  })
+  test.skipIf(process.platform !== 'linux')(
+    'a file system that makes no directories is an error and no endless loop',
+    () => {
+      expect(() => makeDirs('/proc/mpdl')).toThrow(/ENOENT/)
+      expect(() => makeDirs('/proc/mpdl/below')).toThrow(/ENOENT/)
+    },
+  )
 })

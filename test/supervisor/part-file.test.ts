@@ -149,13 +149,18 @@ describe('what an earlier run left', () => {
     ['its note is damaged', () => writeFileSync(note, '{'), {}],
     ['its note is empty', () => writeFileSync(note, ''), {}],
     ['its note is another tool’s', () => writeFileSync(note, '{"version":1}'), {}],
-    ['its note is gone', () => rmSync(note), {}],
     ['the part is shorter than the note says', () => truncateSync(part, 59), {}],
     ['the part is gone', () => rmSync(part), {}],
     ['the job is another', () => {}, { job: 'other' }],
     ['the URL is another', () => {}, { urlKey: 'other', mirrorKeys: [] }],
   ])('is not believed when %s', async (_, change, identity) => {
     expect(await kept(change, identity)).toBe(0)
+  })
+
+  test('[foreign-part] bytes without a note are somebody else’s: refused, and not touched', async () => {
+    writeFileSync(part, 'my own notes', { mode: 0o644 })
+    expect(failureOf(await attemptToOpen())).toEqual({ kind: 'foreign-part', path: part })
+    expect([readFileSync(part, 'utf8'), lstatSync(part).mode & 0o777]).toEqual(['my own notes', 0o644])
   })
 
   test('is dropped to the last byte when another version begins', async () => {
@@ -311,6 +316,7 @@ describe('two runs', () => {
 
   test.runIf(hasFlock)('of twenty at once over a stale part exactly one opens it', async () => {
     writeFileSync(part, 'stale')
+    writeFileSync(note, 'of a dead run')
     const opened = await Promise.all(Array.from({ length: 20 }, () => attemptToOpen()))
     expect(opened.filter(({ ok }) => ok)).toHaveLength(1)
   })

@@ -219,6 +219,13 @@ describe('finding runs', () => {
     expect(await findRuns(join(dir, 'missing'))).toEqual([])
   })
 
+  test('of runs that began in the same second the log says which was the last', async () => {
+    put('20261121T000000Z-0000.ndjson', header('20261121T000000Z-0000', START + 5))
+    expect((await findRuns(dir, 1)).map(({ run }) => run.id.slice(-4))).toEqual(['0000'])
+    expect(await idOf('last')).toBe('20261121T000000Z-0000')
+    expect((await findRuns(dir, 2)).map(({ run }) => run.id.slice(-4))).toEqual(['0000', 'cccc'])
+  })
+
   test('takes an id, a beginning that fits one, a path, or last', async () => {
     expect(await idOf('last')).toBe('20261121T000000Z-cccc')
     expect(await idOf('20261120T000000Z-bbbb')).toBe('20261120T000000Z-bbbb')
