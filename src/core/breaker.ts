@@ -1,4 +1,5 @@
-// Decides when children crash so alike that going on is pointless. Knows nothing of processes.
+// Decides when jobs fail so alike, for a reason that is none of theirs, that going on is pointless. Knows nothing of
+// processes or disks.
 
 import type { Failure } from './failure.ts'
 import { classOf } from './failure.ts'
@@ -20,6 +21,8 @@ function signatureOf(failure: Failure): string {
       return `exit code ${failure.exitCode}`
     case 'spawn':
       return `cannot start: ${failure.code}`
+    case 'no-room':
+      return 'no room on the disk'
     default:
       return failure.kind
   }
@@ -34,7 +37,9 @@ export function countCrash(
   if (failure === undefined) return { streak: NO_CRASHES }
   const of = classOf(failure)
   // A failed request says nothing about whether children can live here.
-  if (of !== 'crashed' && of !== 'spawn' && failure.kind !== 'boot-timeout') return { streak }
+  const concernsAll =
+    of === 'crashed' || of === 'spawn' || failure.kind === 'boot-timeout' || failure.kind === 'no-room'
+  if (!concernsAll) return { streak }
   const signature = signatureOf(failure)
   const jobs = streak.signature === signature ? streak.jobs : []
   const next: CrashStreak = { signature, jobs: jobs.includes(job) ? jobs : [...jobs, job] }

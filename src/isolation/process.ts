@@ -21,8 +21,11 @@ export interface ProcessIsolationOptions {
   readonly maxMemoryBytes: number
 }
 
-/** The heap gets three quarters: the rest is for code, stacks and buffers, which V8's cap does not count. */
-const HEAP_SHARE = 0.75
+/**
+ * The heap gets its share and the rest is for code, stacks, buffers and the collector's own copies, which V8's cap does
+ * not count: with three quarters a full heap reached the watch's limit before V8 gave up, and was misnamed.
+ */
+const HEAP_SHARE = 0.6
 const LAST_WORDS_CHARS = 2000
 const OUT_OF_MEMORY = /heap out of memory|Allocation failed|OOM error/
 

@@ -410,9 +410,10 @@ class Run implements RunControls {
     if (failure?.kind === 'disk-full') {
       this.#stop('disk-full', { kind: 'stopped', reason: describe(failure) })
     } else if (crash.broken !== undefined) {
-      const what = failure?.kind === 'spawn' ? 'had no child' : 'crashed alike'
+      const isDisk = failure?.kind === 'no-room'
+      const what = isDisk ? 'did not fit' : failure?.kind === 'spawn' ? 'had no child' : 'crashed alike'
       const reason = `five different jobs in a row ${what} (${crash.broken})`
-      this.#stop('crash-loop', { kind: 'stopped', reason })
+      this.#stop(isDisk ? 'disk-full' : 'crash-loop', { kind: 'stopped', reason })
     }
     if (verdict?.change === 'down') this.#giveUpHost(host)
   }

@@ -48,3 +48,15 @@ test('a failed request says nothing about children', () => {
   expect(outcomeOf(times(50, NOT_FOUND))).toBeUndefined()
   expect(outcomeOf([...times(4, SEGV), [8, NOT_FOUND], [9, SEGV]])).toBe('signal SIGSEGV')
 })
+
+test('five jobs that found no room stop the run, one does not', () => {
+  const failure: Failure = { kind: 'no-room', path: '/d', freeBytes: 1, neededBytes: 2 }
+  let streak = NO_CRASHES
+  for (const job of [1, 1, 2, 3, 4]) {
+    const counted = countCrash(streak, job, failure)
+    expect(counted.broken).toBeUndefined()
+    streak = counted.streak
+  }
+  expect(countCrash(streak, 5, failure).broken).toBe('no room on the disk')
+  expect(countCrash(countCrash(streak, 5, undefined).streak, 6, failure).broken).toBeUndefined()
+})

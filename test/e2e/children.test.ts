@@ -320,7 +320,7 @@ describe.skipIf(!canBeAnother)('no more processes', () => {
     const ended = await running.ended
     expect(ended.report.jobs.at(-1)).toMatchObject({ outcome: 'failed', failure: { kind: 'spawn', code: 'EAGAIN' } })
     expect(ended.code).toBe(71)
-    expect(ended.stderr).toMatch(/stopped early: five different jobs in a row crashed alike \(cannot start:\s+EAGAIN\)/)
+    expect(ended.stderr).toMatch(/stopped early: five different jobs in a row had no child \(cannot start:\s+EAGAIN\)/)
     expect(ended.stderr).toMatch(/\nlines \d+-10 not started\n/)
     expect(ended.bytes('f0').equals(bodyOf(100_000))).toBe(true)
     const downloaded = ended.report.jobs.filter(({ outcome }) => outcome === 'downloaded').map(({ out }) => out)

@@ -47,27 +47,28 @@ function expectNothingFalse(ended: Ended, names: readonly string[]): void {
 }
 
 describe.skipIf(!canMount)('a disk that is full', () => {
-  test('[disk-full] [threat:disk-full] a length that does not fit is refused before its body, and the run stops once', async () => {
+  test('[no-room] [threat:disk-full] a length that does not fit is refused before its body, and after five of them the run stops once', async () => {
     const home = newHome()
     mounted(home.out, 'size=1m')
-    const list = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => server.url(`/ok/${name}?size=2000000`)).join('\n')
+    const names = [...'abcdefghij']
+    const list = names.map((name) => server.url(`/ok/${name}?size=2000000`)).join('\n')
     const ended = await run({ home, list, args: [...ONCE, '-j', '2'] })
     expect(ended.code).toBe(3)
     expect(ended.row(1)).toMatchObject({
       outcome: 'failed',
-      failure: { kind: 'disk-full', path: home.out },
+      failure: { kind: 'no-room', path: home.out },
       size_download: 0,
     })
-    expect(ended.row(1).reason).toMatch(/^disk full at .*, [\d.]+ KiB free, 1\.9\d MiB needed \(see --min-disk-free\)$/)
+    expect(ended.row(1).reason).toMatch(/^1\.91 MiB announced, [\d.]+ KiB free at .* \(see --min-disk-free\)$/)
     expect(ended.events.filter(({ type }) => type === 'stopping')).toMatchObject([{ cause: 'disk-full' }])
     expect(ended.report.totals['not-started']).toBeGreaterThanOrEqual(4)
-    expect(ended.stderr).toContain('disk full')
-    expectNothingFalse(ended, ['a', 'b', 'c', 'd', 'e', 'f'])
+    expect(ended.stderr).toContain('did not fit')
+    expectNothingFalse(ended, names)
     expect(ended.files, 'what got no byte leaves no litter').toEqual([])
-    remount(home.out, 'size=16m')
+    remount(home.out, 'size=32m')
     const again = await run({ home, list, args: ONCE })
-    expect([again.code, again.report.totals['downloaded']]).toEqual([0, 6])
-    for (const name of 'abcdef') expect(again.bytes(name).equals(bodyOf(2_000_000))).toBe(true)
+    expect([again.code, again.report.totals['downloaded']]).toEqual([0, 10])
+    for (const name of names) expect(again.bytes(name).equals(bodyOf(2_000_000))).toBe(true)
   })
 
   test('[disk-full] [threat:disk-full] a disk that fills up in the middle keeps what fitted, and the next run goes on', async () => {
