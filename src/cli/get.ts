@@ -3,6 +3,7 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
+import { printable } from '../core/printable.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
@@ -148,6 +149,11 @@ function looksLikeHost(text: string): boolean {
   )
 }
 
+function nameOf(source: ListSource): string {
+  if (source.kind === 'file') return printable(source.path)
+  return source.kind === 'stream' ? source.name : 'command line'
+}
+
 async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
   const isOneName = options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out)
   const oneNameFor = (jobs: number) =>
@@ -173,7 +179,9 @@ async function openList(source: ListSource, options: RawRunOptions): Promise<Job
     }
     return list
   }
-  const lines = opened.errors.map(({ line, problem }) => (line === 0 ? problem : `line ${line}: ${problem}`))
+  const lines = opened.errors.map(({ line, problem }) =>
+    line === 0 ? problem : `${nameOf(source)} line ${line}: ${problem}`,
+  )
   const more = opened.more > 0 ? [`and ${opened.more} more`] : []
   const hint =
     opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0)

@@ -162,22 +162,21 @@ export class ListRows {
   #clash(index: number, natural: string): string {
     const target = excerpt(natural)
     const other = this.otherOf(index)
-    const here = `line ${this.lineOf(index)}`
     const there = `line ${this.lineOf(other)}`
     const remedy = `use ${this.#rules.naming.names === 'tree' ? '' : '--names tree, '}out= or --on-clash rename`
     switch (this.fateName(index)) {
       case 'long-target':
         return `${target} is longer than ${MAX_TARGET_BYTES} bytes, more than a path may have; use out=`
       case 'below-file':
-        return `${here} becomes ${target}, and ${there} a file where that needs a directory; ${remedy}`
+        return `becomes ${target}, and ${there} a file where that needs a directory; ${remedy}`
       case 'above-files':
-        return `${here} becomes the file ${target}, which ${there} needs as a directory; ${remedy}`
+        return `becomes the file ${target}, which ${there} needs as a directory; ${remedy}`
       case 'shared-part':
-        return `${here} becomes ${target} and would share a .part file with ${there}; ${remedy}`
+        return `becomes ${target} and would share a .part file with ${there}; ${remedy}`
       default: {
         const theirs = this.#rules.foldCase ? this.naturalTarget(other) : undefined
         const cause = theirs === undefined || theirs === natural ? '' : ', where case is ignored'
-        return `${here} and ${there} both become ${target}${cause}; ${remedy}`
+        return `becomes ${target}, as ${there} does${cause}; ${remedy}`
       }
     }
   }
