@@ -97,7 +97,11 @@ describe('a list that is wrong', () => {
       [{ list: '# only\n\n   \n# comments\n' }, 65, /holds no URL/],
       [{ list: '\n\n', args: [...ONCE, '--keep-going'] }, 65, /holds no URL/],
       [{ list: bodyOf(10_000) }, 65, /^mpdl: \S+list\.txt line \d+: .*(?:binary|UTF-8)/],
-      [{ list: Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13]) }, 65, /^mpdl: \S+list\.txt line \d+: /],
+      [
+        { list: Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13]) },
+        65,
+        /^mpdl: \S+list\.txt line \d+: /,
+      ],
       [{ list: gzip.subarray(0, gzip.length - 20) }, 65, /is damaged or cut off gzip; copy or pack it again/],
       [{ list: Buffer.concat([gzip.subarray(0, 30), Buffer.alloc(50)]) }, 65, /is damaged or cut off gzip/],
       [{ list: gzipSync('') }, 65, /holds no URL/],
