@@ -3,13 +3,13 @@
 
 import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
-import type { AttemptLimits, KillCause } from '../core/attempt.ts'
+import type { KillCause } from '../core/attempt.ts'
+import { contentWarning } from '../core/content-warning.ts'
 import type { AttemptRecord, Outcome, Proof, RunEvent } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
-import { printable } from '../core/printable.ts'
-import { redactText, redactUrl } from '../core/redact.ts'
+import { redactUrl } from '../core/redact.ts'
 import { hostOf } from '../core/redirect.ts'
 import { urlKey } from '../core/request.ts'
 import type { Ask } from '../core/response.ts'
@@ -17,6 +17,7 @@ import { strongValidator } from '../core/validator.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Isolation, WorkOrder } from '../isolation/isolation.ts'
 import type { ChildMessage } from '../protocol/message.ts'
+import { attemptRecord } from './attempt-record.ts'
 import type { ChildEnd } from './child-run.ts'
 import { ChildRun } from './child-run.ts'
 import type { Deadlines } from './deadlines.ts'
@@ -27,7 +28,7 @@ import { Exchange } from './exchange.ts'
 import type { PartFile } from './part-file.ts'
 import { inspectTarget, openPart } from './part-file.ts'
 import type { Settings } from './settings.ts'
-import { BOOT_MS, LINGER_MS, MAX_MESSAGES_PER_SECOND, REAP_MS } from './settings.ts'
+import { limitsOf } from './settings.ts'
 import type { StateDb } from './state-db.ts'
 import type { World } from './world.ts'
 
@@ -85,9 +86,6 @@ export interface JobRunResult {
 const SYNC_EVERY_BYTES = 256 * 2 ** 20
 const SYNC_EVERY_MS = 30_000
 const SAVE_EVERY_MS = 1000
-/** Kinds of file that are never HTML; a page in their place is a login form or an error in disguise. */
-const NEVER_HTML =
-  /\.(pdf|zip|gz|tgz|xz|zst|bz2|7z|iso|jpe?g|png|gif|webp|mp[34]|mkv|webm|docx?|xlsx?|pptx?|epub|csv|exe|dmg|deb|rpm|jar)$/i
 
 export class JobRun {
   readonly progress: JobProgress
@@ -333,7 +331,8 @@ export class JobRun {
         mtimeMs: finished.mtimeMs,
       })
     }
-    this.#warnAboutContent()
+    const warning = contentWarning(exchange?.facts.contentType, this.progress.job.target)
+    if (warning !== undefined) this.#warnings.push(warning)
     const hasLength = exchange?.lengthBytes !== undefined || exchange?.unchanged === 'part'
     const proof: Proof =
       checksum === undefined ? (hasLength ? 'length' : 'unverified') : hasLength ? 'length+checksum' : 'checksum'
@@ -404,7 +403,7 @@ export class JobRun {
     const child = new ChildRun({
       isolation,
       deadlines,
-      limits: this.#limits(),
+      limits: limitsOf(this.#context.settings, job.options.timeoutMs),
       order: what.order,
       host: what.host,
       lengthOnDisk: what.lengthOnDisk,
@@ -442,73 +441,34 @@ export class JobRun {
     }
   }
 
-  #limits(): AttemptLimits {
-    const { settings } = this.#context
-    const timeoutMs = this.progress.job.options.timeoutMs ?? settings.timeoutMs
-    return {
-      bootMs: BOOT_MS,
-      connectMs: settings.connectTimeoutMs,
-      headersMs: timeoutMs * 5,
-      stallMs: timeoutMs,
-      hangMs: settings.hangTimeoutMs,
-      lingerMs: LINGER_MS,
-      graceMs: settings.killAfterMs,
-      reapMs: REAP_MS,
-      maxMemoryBytes: settings.maxMemoryBytes,
-      maxMessagesPerSecond: MAX_MESSAGES_PER_SECOND,
-      minBytesPerSecond: settings.minBytesPerSecond,
-      speedWindowMs: settings.speedWindowMs,
-    }
-  }
-
   /** A child knows its descriptor, not the file's name. */
   #named(failure: Failure, part: PartFile): Failure {
     return failure.kind === 'disk-full' || failure.kind === 'disk-error' ? { ...failure, path: part.path } : failure
-  }
-
-  #warnAboutContent(): void {
-    const contentType = this.#exchange?.facts.contentType?.toLowerCase()
-    if (contentType?.startsWith('text/html') === true && NEVER_HTML.test(this.progress.job.target)) {
-      this.#warnings.push('the server sent HTML, which is hardly what the name promises')
-    }
   }
 
   #addRecord(
     task: 'fetch' | 'hash',
     end: ChildEnd & { startedAtMs: number },
     failure: Failure | undefined,
-    { movedBytes, resumedFromBytes }: { movedBytes: number; resumedFromBytes: number },
+    moved: { movedBytes: number; resumedFromBytes: number },
   ): void {
     const { world, emit } = this.#context
     const { job, attempt, waitMs } = this.progress
-    const isUnchanged = task === 'fetch' && this.#exchange?.unchanged === 'target'
-    const record: AttemptRecord = {
-      n: attempt,
-      task,
-      pid: end.pid ?? null,
-      url: redactUrl(this.#requestedUrl),
-      started: end.startedAtMs,
-      ended: world.nowMs(),
-      exit_code: end.exitCode ?? null,
-      signal: end.signal ?? null,
-      kill_reason: end.killReason ?? null,
-      signal_sent: end.signalSent ?? null,
-      max_rss: end.maxResidentBytes ?? null,
-      bytes: movedBytes,
-      resumed_from: resumedFromBytes,
-      wait_ms: task === 'fetch' ? waitMs : 0,
-      result: failure !== undefined ? 'failed' : isUnchanged ? 'unchanged' : 'done',
-      failure: failure ?? null,
-      lingered: end.result.lingered,
-      counted: true,
-      stderr: end.lastWords === '' ? null : printable(redactText(withoutFrames(end.lastWords)).slice(-500)),
-    }
+    const record = attemptRecord(
+      {
+        ...moved,
+        n: attempt,
+        task,
+        url: this.#requestedUrl,
+        startedAtMs: end.startedAtMs,
+        endedAtMs: world.nowMs(),
+        waitMs: task === 'fetch' ? waitMs : 0,
+        isUnchanged: task === 'fetch' && this.#exchange?.unchanged === 'target',
+        failure,
+      },
+      end,
+    )
     this.#attempts.push(record)
     emit({ type: 'attempt-ended', at: world.nowMs(), index: job.index, line: job.line, attempt: record })
   }
-}
-
-/** The error itself stands above its stack, and would be cut away to keep where it passed through. */
-function withoutFrames(lastWords: string): string {
-  return lastWords.replace(/^\s*(?:at |\d+: 0x).*\n?/gm, '')
 }

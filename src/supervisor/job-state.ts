@@ -1,6 +1,6 @@
 // What is known of a job between its first attempt and its outcome, and the row it becomes.
 
-import type { AttemptRecord, JobRow } from '../core/event.ts'
+import type { AttemptRecord, JobRow, Progress } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe, outcomeOf } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
@@ -26,6 +26,24 @@ export interface JobState {
   run: JobRun | undefined
   lastFailure: Failure | undefined
   lastResult: JobRunResult | undefined
+}
+
+/** How far the attempt under way came; nothing while the job waits. */
+export function progressOf({ job, run, attempt }: JobState): Progress[] {
+  if (run === undefined) return []
+  return [
+    {
+      index: job.index,
+      line: job.line,
+      out: job.target,
+      pid: run.child?.pid ?? null,
+      phase: run.child?.phase ?? 'starting',
+      bytes: run.bytes,
+      sizeBytes: run.sizeBytes ?? null,
+      attempt,
+      startedAt: run.startedAtMs,
+    },
+  ]
 }
 
 /** The job's row in the report, once it has ended. */

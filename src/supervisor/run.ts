@@ -25,7 +25,7 @@ import type { JobList } from './job-list.ts'
 import type { JobEnd, JobRunContext, JobRunResult } from './job-run.ts'
 import { JobRun } from './job-run.ts'
 import type { JobState } from './job-state.ts'
-import { rowOf } from './job-state.ts'
+import { progressOf, rowOf } from './job-state.ts'
 import { lineRanges } from './line-ranges.ts'
 import { bootId } from './liveness.ts'
 import { inspectTarget, syncFileSystem } from './part-file.ts'
@@ -139,23 +139,7 @@ class Run implements RunControls {
   status(): Status {
     const { world, settings } = this.#parts
     const now = world.nowMs()
-    const active = [...this.#jobs.values()].flatMap(({ job, run, attempt }) =>
-      run === undefined
-        ? []
-        : [
-            {
-              index: job.index,
-              line: job.line,
-              out: job.target,
-              pid: run.child?.pid ?? null,
-              phase: run.child?.phase ?? ('starting' as const),
-              bytes: run.bytes,
-              sizeBytes: run.sizeBytes ?? null,
-              attempt,
-              startedAt: run.startedAtMs,
-            },
-          ],
-    )
+    const active = [...this.#jobs.values()].flatMap(progressOf)
     const offset = now - world.monotonicMs()
     const pausedHosts = this.#schedule
       .paused(world.monotonicMs())

@@ -1,5 +1,6 @@
 // What a run needs to know, validated and frozen. Made by the command line or the library's face.
 
+import type { AttemptLimits } from '../core/attempt.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Headers } from '../core/validator.ts'
 
@@ -59,7 +60,25 @@ export const DEFAULTS = Object.freeze({
   killAfterMs: 5000,
 } satisfies Partial<Settings>)
 
-export const BOOT_MS = 15_000
-export const LINGER_MS = 3_000
-export const REAP_MS = 5_000
-export const MAX_MESSAGES_PER_SECOND = 2_000
+const BOOT_MS = 15_000
+const LINGER_MS = 3_000
+const REAP_MS = 5_000
+const MAX_MESSAGES_PER_SECOND = 2_000
+
+/** The deadlines of one attempt. `timeoutMs`: the list entry's own, instead of --timeout. */
+export function limitsOf(settings: Settings, timeoutMs: number = settings.timeoutMs): AttemptLimits {
+  return {
+    bootMs: BOOT_MS,
+    connectMs: settings.connectTimeoutMs,
+    headersMs: timeoutMs * 5,
+    stallMs: timeoutMs,
+    hangMs: settings.hangTimeoutMs,
+    lingerMs: LINGER_MS,
+    graceMs: settings.killAfterMs,
+    reapMs: REAP_MS,
+    maxMemoryBytes: settings.maxMemoryBytes,
+    maxMessagesPerSecond: MAX_MESSAGES_PER_SECOND,
+    minBytesPerSecond: settings.minBytesPerSecond,
+    speedWindowMs: settings.speedWindowMs,
+  }
+}

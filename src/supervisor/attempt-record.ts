@@ -1,0 +1,53 @@
+// Turns an ended child into the record the report keeps of it.
+
+import type { AttemptRecord } from '../core/event.ts'
+import type { Failure } from '../core/failure.ts'
+import { printable } from '../core/printable.ts'
+import { redactText, redactUrl } from '../core/redact.ts'
+import type { ChildEnd } from './child-run.ts'
+
+const LAST_WORDS_CHARS = 500
+
+/** What the supervisor knows of an attempt besides its child's end. */
+export interface AttemptFacts {
+  readonly n: number
+  readonly task: 'fetch' | 'hash'
+  readonly url: string
+  readonly startedAtMs: number
+  readonly endedAtMs: number
+  readonly movedBytes: number
+  readonly resumedFromBytes: number
+  readonly waitMs: number
+  readonly isUnchanged: boolean
+  readonly failure: Failure | undefined
+}
+
+export function attemptRecord(facts: AttemptFacts, end: ChildEnd): AttemptRecord {
+  const { failure } = facts
+  return {
+    n: facts.n,
+    task: facts.task,
+    pid: end.pid ?? null,
+    url: redactUrl(facts.url),
+    started: facts.startedAtMs,
+    ended: facts.endedAtMs,
+    exit_code: end.exitCode ?? null,
+    signal: end.signal ?? null,
+    kill_reason: end.killReason ?? null,
+    signal_sent: end.signalSent ?? null,
+    max_rss: end.maxResidentBytes ?? null,
+    bytes: facts.movedBytes,
+    resumed_from: facts.resumedFromBytes,
+    wait_ms: facts.waitMs,
+    result: failure !== undefined ? 'failed' : facts.isUnchanged ? 'unchanged' : 'done',
+    failure: failure ?? null,
+    lingered: end.result.lingered,
+    counted: true,
+    stderr: end.lastWords === '' ? null : printable(redactText(withoutFrames(end.lastWords)).slice(-LAST_WORDS_CHARS)),
+  }
+}
+
+/** The error itself stands above its stack, and would be cut away to keep where it passed through. */
+function withoutFrames(lastWords: string): string {
+  return lastWords.replace(/^\s*(?:at |\d+: 0x).*\n?/gm, '')
+}
