@@ -13,6 +13,11 @@ export interface Hardening {
   readonly hasPermissionModel: boolean
 }
 
+/**
+ * Of each half of V8's young generation. Its default may take a hundred MiB that the heap's cap does not count; a
+ * child's bytes are in buffers outside the heap anyway.
+ */
+const YOUNG_MIB = 8
 const TOOL_DIRS = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin']
 /** What a child may know of its surroundings. Not: proxies with passwords, NODE_OPTIONS, tokens. */
 const ENV_ALLOWED = ['HOME', 'TZ', 'LANG']
@@ -59,6 +64,7 @@ export function childCommand(
 ): ChildCommand {
   const node = [
     `--max-old-space-size=${Math.max(16, Math.floor(options.heapBytes / 2 ** 20))}`,
+    `--max-semi-space-size=${YOUNG_MIB}`,
     '--max-http-header-size=65536',
     '--disable-warning=ExperimentalWarning',
     '--disable-sigusr1',
