@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { JobRow, LineRange, Outcome, RunEvent } from './core/event.ts'
 import { freshReport, step, sumsUp } from './core/report.ts'
 import { defaultSettings } from './defaults.ts'
+import { spoolDir } from './places.ts'
 import { runHeader, startSession } from './session.ts'
 import { openJobList } from './supervisor/job-list.ts'
 import type { Settings } from './supervisor/settings.ts'
@@ -53,7 +54,7 @@ export async function download(
       onClash,
       keepGoing: false,
       foldCase: process.platform === 'darwin',
-      spoolDir: settings.dir,
+      spoolDir: spoolDir(),
     },
   )
   if (!opened.ok) throw new Error(opened.errors.map(({ line, problem }) => `line ${line}: ${problem}`).join('\n'))
