@@ -29,12 +29,6 @@ export type KillCause = Extract<
   }
 >
 
-export interface TransferTimings {
-  readonly nameLookupMs?: number
-  readonly connectMs?: number
-  readonly startTransferMs?: number
-}
-
 /** What the child says of its own task. */
 export type Claim =
   | { readonly kind: 'done'; readonly bytes: number; readonly digests?: Readonly<Record<string, string>> }

@@ -98,24 +98,6 @@ export function parseRow(first: number, lines: readonly RowLine[]): RowResult {
   return { ok: true, entry: { line: first, urls: [url, ...mirrors], options: draft.options } }
 }
 
-/** Parses a whole list held in memory: the plain meaning that reading a file in two passes is held against. */
-export function parseList(text: string): { entries: Entry[]; errors: ListError[] } {
-  const entries: Entry[] = []
-  const errors: ListError[] = []
-  const lines = text.replace(/^\uFEFF/, '').split('\n')
-  for (let start = 0; start < lines.length; ) {
-    let end = start + 1
-    if (lineKind(lines[start] ?? '') !== 'ignored') {
-      while (end < lines.length && lineKind(lines[end] ?? '') !== 'job') end++
-      const row = parseRow(start + 1, lines.slice(start, end))
-      if (row.ok) entries.push(row.entry)
-      else errors.push(...row.errors)
-    }
-    start = end
-  }
-  return { entries, errors }
-}
-
 /** `example.com:443`: what host limits count by. Takes a URL as an entry carries it. */
 export function hostKey(url: string): string {
   const authority = authorityOf(url)

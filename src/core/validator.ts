@@ -31,6 +31,11 @@ export function validatorOf(headers: Headers): Validator {
   }
 }
 
+/** Whether there is anything to recognise the version by, be it strong or weak. */
+export function canRecognise(validator: Validator): boolean {
+  return (validator.etag ?? validator.lastModified) !== undefined
+}
+
 /** The value for `If-Range`, which must be strong (RFC 9110 §13.1.5); undefined when nothing may be joined. */
 export function strongValidator(validator: Validator): string | undefined {
   if (validator.etag !== undefined) return validator.etag.startsWith('W/') ? undefined : validator.etag

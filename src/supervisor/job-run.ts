@@ -13,7 +13,7 @@ import { redactUrl } from '../core/redact.ts'
 import { hostOf } from '../core/redirect.ts'
 import { urlKey } from '../core/request.ts'
 import type { Ask } from '../core/response.ts'
-import { strongValidator } from '../core/validator.ts'
+import { canRecognise, strongValidator } from '../core/validator.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Isolation, WorkOrder } from '../isolation/isolation.ts'
 import type { ChildMessage } from '../protocol/message.ts'
@@ -214,7 +214,7 @@ export class JobRun {
   }
 
   #chooseAsk(part: PartFile, target: { path: string; sizeBytes: number; mtimeMs: number } | undefined): Ask {
-    if (part.isComplete && (part.validator.etag ?? part.validator.lastModified) !== undefined) {
+    if (part.isComplete && canRecognise(part.validator)) {
       return { kind: 'if-changed', of: 'part', validator: part.validator }
     }
     if (part.completedBytes > 0 && strongValidator(part.validator) !== undefined) {
@@ -322,7 +322,7 @@ export class JobRun {
     if (!committed.ok) return committed
     const { validator } = part
     const finished = inspectTarget(finalPath)
-    if (finished.kind === 'file' && (validator.etag ?? validator.lastModified) !== undefined) {
+    if (finished.kind === 'file' && canRecognise(validator)) {
       state.remember({
         path: finalPath,
         urlKey: urlKey(this.#requestedUrl),

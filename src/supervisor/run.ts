@@ -89,10 +89,9 @@ class Run implements RunControls {
   readonly #hostOfRun = new Map<JobRun, number>()
   readonly #hosts: HostNames
   readonly #context: JobRunContext
-  readonly #bootId = bootId()
   readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
   #streak: CrashStreak = NO_CRASHES
-  #stopping: { cause: StopCause; failure: KillCause } | undefined
+  #isStopping = false
   #signal: string | undefined
   #wake: NodeJS.Timeout | undefined
 
@@ -114,7 +113,7 @@ class Run implements RunControls {
       hardening: parts.hardening,
       state: parts.state,
       world,
-      bootId: this.#bootId,
+      bootId: bootId(),
       emit: (event) => this.#emit(event),
       onChild: (child) => {
         if (child.pid !== undefined) this.#counts.spawned++
@@ -148,7 +147,7 @@ class Run implements RunControls {
   }
 
   async main(): Promise<void> {
-    const { settings, world, isolation, state, header } = this.#parts
+    const { settings, world, state, header } = this.#parts
     this.#emit({ type: 'run-started', at: world.nowMs(), run: header })
     const runTimer =
       settings.runDeadlineMs === undefined
@@ -166,19 +165,24 @@ class Run implements RunControls {
     } catch (error) {
       // A bug of ours must not leave children behind: none is ours to keep after this.
       for (const { run } of this.#jobs.values()) run?.stop({ kind: 'stopped', reason: 'internal error' }, true)
-      await isolation.close()
+      await this.#join()
       throw error
     } finally {
       clearTimeout(runTimer)
       clearTimeout(this.#wake)
       clearInterval(screen)
     }
-    if (this.#counts.abandoned === 0) await isolation.close()
-    this.#deadlines.close()
+    await this.#join()
     if (settings.fsync === 'run') await syncFileSystem(settings.dir)
     state.close()
     const counts: IndependentCounts = this.#counts
     this.#emit({ type: 'run-ended', at: world.nowMs(), counts, signal: this.#signal ?? null })
+  }
+
+  /** Every child is joined before anything is reported; one that cannot be reaped would be waited for for ever. */
+  async #join(): Promise<void> {
+    if (this.#counts.abandoned === 0) await this.#parts.isolation.close()
+    this.#deadlines.close()
   }
 
   #untilRunDeadline(runDeadlineMs: number): number {
@@ -230,13 +234,13 @@ class Run implements RunControls {
 
   #startWhatMay(): void {
     const { world } = this.#parts
-    while (this.#stopping === undefined) {
+    while (!this.#isStopping) {
       const start = this.#schedule.next(world.monotonicMs())
       if (start === undefined) break
       this.#start(start)
     }
     for (const index of this.#schedule.grants(world.monotonicMs())) this.#jobs.get(index)?.run?.resume()
-    if (this.#stopping === undefined && this.#schedule.isStarved) {
+    if (!this.#isStopping && this.#schedule.isStarved) {
       this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
     }
   }
@@ -337,7 +341,7 @@ class Run implements RunControls {
     if (this.#signal === undefined) {
       this.#signal = signal
       const failure: KillCause = { kind: 'cancelled', signal }
-      if (this.#stopping === undefined) return this.#stop('signal', failure)
+      if (!this.#isStopping) return this.#stop('signal', failure)
     }
     // Asked twice: no more grace.
     for (const { run } of this.#jobs.values()) run?.stop({ kind: 'cancelled', signal }, true)
@@ -406,7 +410,7 @@ class Run implements RunControls {
     const { settings, world } = this.#parts
     const nowMs = world.monotonicMs()
     state.lastFailure = failure
-    if (this.#stopping !== undefined) {
+    if (this.#isStopping) {
       // What it failed of by itself is told, even when the stop was on its way.
       return this.#endJob(state, { ok: false, failure })
     }
@@ -464,8 +468,8 @@ class Run implements RunControls {
   }
 
   #stop(cause: StopCause, failure: KillCause): void {
-    if (this.#stopping !== undefined) return
-    this.#stopping = { cause, failure }
+    if (this.#isStopping) return
+    this.#isStopping = true
     const reason = failure.kind === 'stopped' ? failure.reason : describe(failure)
     this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason })
     for (const { run } of this.#jobs.values()) run?.stop(failure)

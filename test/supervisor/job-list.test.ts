@@ -21,8 +21,8 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { destination, foldKey } from '../../src/core/destination.ts'
 import { fingerprint } from '../../src/core/hash.ts'
-import { parseList } from '../../src/core/url-list.ts'
 import { type JobList, type ListRules, type ListSource, openJobList } from '../../src/supervisor/job-list.ts'
+import { parseList } from '../fixtures/parse-list.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'mpdl-job-list-'))
 const spoolDir = join(dir, 'spool')
