@@ -22,7 +22,7 @@ export function defaultSettings(): Settings {
     ca: undefined,
     existing: 'ask',
     setMtime: true,
-    beatMs: 1000,
+    beatMs: 250,
     inject: [],
   }
 }

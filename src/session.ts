@@ -7,6 +7,7 @@ import type { RunEvent, RunHeader, Status } from './core/event.ts'
 import { redactUrl } from './core/redact.ts'
 import type { Hardening } from './isolation/hardening.ts'
 import { detectHardening } from './isolation/hardening.ts'
+import type { Isolation } from './isolation/isolation.ts'
 import { processIsolation } from './isolation/process.ts'
 import type { JobList } from './supervisor/job-list.ts'
 import { type RunControls, startRun } from './supervisor/run.ts'
@@ -36,19 +37,27 @@ export function startSession(session: Session): { readonly controls: RunControls
     header,
     list,
     ...(only === undefined ? {} : { only }),
-    isolation: processIsolation({
-      childScript: bundle('child.cjs'),
-      faultsScript: bundle('child-faults.cjs'),
-      hardening,
-      isStrict: settings.isStrict,
-      maxMemoryBytes: settings.maxMemoryBytes,
-    }),
+    isolation: childIsolation(settings, hardening),
     hardening,
     state: openStateDb(settings.stateDir, warn),
     world: realWorld,
     emit,
     ...(progress === undefined ? {} : { progress }),
     progressEveryMs: PROGRESS_EVERY_MS,
+  })
+}
+
+/** A fresh process for every child, wrapped as this machine allows. */
+export function childIsolation(
+  { isStrict, maxMemoryBytes }: Pick<Settings, 'isStrict' | 'maxMemoryBytes'>,
+  hardening: Hardening = detectHardening(),
+): Isolation {
+  return processIsolation({
+    childScript: bundle('child.cjs'),
+    faultsScript: bundle('child-faults.cjs'),
+    hardening,
+    isStrict,
+    maxMemoryBytes,
   })
 }
 

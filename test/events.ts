@@ -48,6 +48,7 @@ export function attempt(changes: Partial<AttemptRecord> = {}): AttemptRecord {
     signal_sent: null,
     max_rss: null,
     bytes: 1000,
+    range: [0, 1000],
     resumed_from: 0,
     wait_ms: 0,
     result: 'done',

@@ -1,68 +1,153 @@
-// Writes a response's body at its offset and counts: exactly as many bytes as were announced, or why not.
+// Receives one body into the file: at the rate it is told, in small turns, until all that is wanted is there or the
+// connection has ended. Counts: exactly as many bytes as were announced, or why not.
 
-import { writeSync } from 'node:fs'
+import { TokenBucket } from '../core/token-bucket.ts'
 import type { ChildFailure } from '../protocol/message.ts'
-import { childFailureOf, diskFailureOf } from './failure-of.ts'
+import { childFailureOf } from './failure-of.ts'
 import type { OpenResponse } from './request.ts'
+import { type Want, Writer } from './writer.ts'
 
 export type BodyResult =
   | { readonly ok: true; readonly bytes: number }
   | { readonly ok: false; readonly failure: ChildFailure }
 
-/**
- * Takes `lengthBytes` bytes (or all, until the server closes, when null) and writes them from `offsetBytes` on.
- * What comes beyond the announced length is not part of the answer (RFC 9112 §6.3) and is dropped.
- */
-export async function receiveBody(
-  response: OpenResponse,
-  descriptor: number,
-  want: { offsetBytes: number; lengthBytes: number | null; maxBytes?: number },
-  onPosition: (bytes: number) => void,
-): Promise<BodyResult> {
-  const { lengthBytes, maxBytes = Number.POSITIVE_INFINITY } = want
-  let received = 0
-  const truncated = (code: string | undefined): BodyResult => ({
-    ok: false,
-    failure: {
-      kind: 'truncated',
-      receivedBytes: received,
-      ...(lengthBytes === null ? {} : { expectedBytes: lengthBytes }),
-      ...(code === undefined ? {} : { code }),
-    },
-  })
-  const isWhole = () => lengthBytes !== null && received >= lengthBytes
-  let failure: ChildFailure | undefined
+const SLICE_BYTES = 256 * 1024
+/** A fast network or a slow disk could keep the event loop for ever; the heartbeat and commands come in between. */
+const TURN_MS = 50
 
-  const error = isWhole()
-    ? undefined
-    : await response.receive((bytes) => {
-        // Bytes behind the last one wanted may come in the same turn.
-        if (failure !== undefined || isWhole()) return false
-        if (lengthBytes === null && want.offsetBytes + received + bytes.length > maxBytes) {
-          failure = { kind: 'too-large', limitBytes: maxBytes }
-          return false
-        }
-        const wanted = lengthBytes === null ? bytes : bytes.subarray(0, lengthBytes - received)
-        failure = writeAll(descriptor, wanted, want.offsetBytes + received)
-        if (failure !== undefined) return false
-        received += wanted.length
-        onPosition(want.offsetBytes + received)
-        return !isWhole()
-      })
-  response.discard()
-  if (failure !== undefined) return { ok: false, failure }
-  if (isWhole() || (lengthBytes === null && error === undefined)) return { ok: true, bytes: received }
-  if (error === undefined) return truncated(undefined)
-  const cause = childFailureOf(error, undefined)
-  return cause.kind === 'protocol' ? { ok: false, failure: cause } : truncated('code' in cause ? cause.code : undefined)
-}
+export class BodyReceiver {
+  readonly #response: OpenResponse
+  readonly #writer: Writer
+  readonly #bucket: TokenBucket
+  /** Arrived and not yet written; at most what one read brings, because reading is paused meanwhile. */
+  readonly #pending: Uint8Array[] = []
+  /** Cancels what writing waits for, if it waits. */
+  #cancelWait: (() => void) | undefined
+  #turnStartedAtMs: number | undefined
+  /** Set when nothing more will come. */
+  #end: { readonly error: Error | undefined } | undefined
+  readonly #result = Promise.withResolvers<BodyResult>()
+  #isSettled = false
 
-function writeAll(descriptor: number, bytes: Uint8Array, position: number): ChildFailure | undefined {
-  let done = 0
-  try {
-    while (done < bytes.length) done += writeSync(descriptor, bytes, done, bytes.length - done, position + done)
-  } catch (error) {
-    return diskFailureOf(error)
+  constructor(response: OpenResponse, descriptor: number, want: Want, bytesPerSecond: number | null) {
+    this.#response = response
+    this.#writer = new Writer(descriptor, want)
+    this.#bucket = new TokenBucket(bytesPerSecond, performance.now())
   }
-  return undefined
+
+  /** In the file, behind the last byte written. */
+  get position(): number {
+    return this.#writer.position
+  }
+
+  receive(): Promise<BodyResult> {
+    this.#settleWhenOver()
+    if (!this.#isSettled) {
+      void this.#response
+        .receive((bytes) => this.#take(bytes))
+        .then((error) => {
+          this.#end = { error }
+          this.#settleWhenOver()
+        })
+    }
+    return this.#result.promise
+  }
+
+  /** Takes bytes up to `endBytes` only and returns the end that holds; undefined when the result is there already. */
+  limit(endBytes: number): number | undefined {
+    if (this.#isSettled) return undefined
+    const end = this.#writer.limit(endBytes)
+    this.#settleWhenOver()
+    return end
+  }
+
+  setRate(bytesPerSecond: number | null): void {
+    this.#bucket.setRate(bytesPerSecond, performance.now())
+    if (this.#cancelWait !== undefined) this.#goOn()
+  }
+
+  #take(bytes: Uint8Array): boolean {
+    const rest = this.#cancelWait === undefined ? this.#write(bytes) : bytes
+    this.#settleWhenOver()
+    if (this.#isSettled) return false
+    if (rest.length > 0) this.#pending.push(Buffer.from(rest))
+    return this.#cancelWait === undefined
+  }
+
+  #goOn(): void {
+    this.#cancelWait?.()
+    this.#cancelWait = undefined
+    while (this.#pending[0] !== undefined && this.#cancelWait === undefined && !this.#isOver) {
+      const rest = this.#write(this.#pending[0])
+      if (rest.length > 0) this.#pending[0] = rest
+      else this.#pending.shift()
+    }
+    this.#settleWhenOver()
+    if (this.#cancelWait === undefined && !this.#isSettled) this.#response.resume()
+  }
+
+  /** Writes what it may and returns the rest. When it may not go on now it waits, and {@link #goOn} follows. */
+  #write(bytes: Uint8Array): Uint8Array {
+    let rest = bytes
+    while (rest.length > 0 && !this.#isOver) {
+      const nowMs = performance.now()
+      const waitMs = this.#bucket.waitMs(Math.min(rest.length, SLICE_BYTES), nowMs)
+      if (waitMs > 0) {
+        const timer = setTimeout(() => this.#goOn(), waitMs)
+        this.#cancelWait = () => clearTimeout(timer)
+        break
+      }
+      const sliceBytes = Math.min(rest.length, SLICE_BYTES, this.#bucket.available(nowMs))
+      this.#writer.write(rest.subarray(0, sliceBytes))
+      this.#bucket.spend(sliceBytes)
+      rest = rest.subarray(sliceBytes)
+      if (this.#isTurnOver(nowMs)) {
+        const immediate = setImmediate(() => this.#goOn())
+        this.#cancelWait = () => clearImmediate(immediate)
+        break
+      }
+    }
+    return rest
+  }
+
+  /** `startedAtMs`: of the work just done. */
+  #isTurnOver(startedAtMs: number): boolean {
+    if (this.#turnStartedAtMs === undefined) {
+      this.#turnStartedAtMs = startedAtMs
+      setImmediate(() => {
+        this.#turnStartedAtMs = undefined
+      })
+    }
+    return performance.now() - this.#turnStartedAtMs >= TURN_MS
+  }
+
+  get #isOver(): boolean {
+    return this.#writer.isWhole || this.#writer.failure !== undefined
+  }
+
+  #settleWhenOver(): void {
+    const isDry = this.#end !== undefined && this.#pending.length === 0
+    if (this.#isSettled || !(this.#isOver || isDry)) return
+    this.#isSettled = true
+    this.#cancelWait?.()
+    this.#response.discard()
+    this.#result.resolve(this.#conclude(this.#end?.error))
+  }
+
+  #conclude(error: Error | undefined): BodyResult {
+    const { failure, isWhole, bytes, expectedBytes } = this.#writer
+    if (failure !== undefined) return { ok: false, failure }
+    if (isWhole || (expectedBytes === undefined && error === undefined)) return { ok: true, bytes }
+    const cause = error === undefined ? undefined : childFailureOf(error, undefined)
+    if (cause?.kind === 'protocol') return { ok: false, failure: cause }
+    return {
+      ok: false,
+      failure: {
+        kind: 'truncated',
+        receivedBytes: bytes,
+        ...(expectedBytes === undefined ? {} : { expectedBytes }),
+        ...(cause !== undefined && 'code' in cause ? { code: cause.code } : {}),
+      },
+    }
+  }
 }

@@ -3,7 +3,7 @@
 
 import type { Fault } from '../core/fault.ts'
 import { isFault } from '../core/fault.ts'
-import { FILE_DESCRIPTOR, WIRE_DESCRIPTOR } from '../protocol/message.ts'
+import { FILE_DESCRIPTOR, PROTOCOL_VERSION, WIRE_DESCRIPTOR } from '../protocol/message.ts'
 import { serve } from './serve.ts'
 import { openSocketPort } from './socket-port.ts'
 
@@ -89,7 +89,7 @@ function probe(): void {
 const port = openSocketPort(Number(process.argv[2]))
 const fault = process.argv[3] ?? ''
 if (fault === 'probe') {
-  port.send({ type: 'ready', version: 1 })
+  port.send({ type: 'ready', version: PROTOCOL_VERSION })
   probe()
 } else {
   serve(port, {

@@ -2,38 +2,43 @@
 // codings and deadlines are the supervisor's.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Agent, AgentOptions, IncomingMessage } from 'node:http'
+import type { Agent, AgentOptions } from 'node:http'
 import http from 'node:http'
-import type { Socket } from 'node:net'
+import type { OnReadOpts, Socket } from 'node:net'
 import fetch from 'node-fetch'
 import type { ChildMessage } from '../protocol/message.ts'
+import { Intake, type Sink } from './takeover.ts'
 
 type HeadMessage = Omit<Extract<ChildMessage, { type: 'head' }>, 'type'>
 
 export interface OpenResponse {
   readonly head: HeadMessage
   /**
-   * Hands over the body's bytes as they come, until the sink answers false. Resolves with the error that ended the
-   * body, undefined when it ended as its framing says. Every byte that arrived before an error is handed over.
+   * Hands over the body's bytes as they come. Resolves with the error that ended the body, undefined when it ended as
+   * its framing says. Every byte that arrived before an error is handed over.
    */
   receive(sink: Sink): Promise<Error | undefined>
+  /** After a sink has answered false. */
+  resume(): void
   discard(): void
 }
 
-/** True: more is welcome. */
-export type Sink = (bytes: Uint8Array) => boolean
+export interface OpenOptions {
+  /** PEM certificates trusted besides Node's own. */
+  readonly ca: string | undefined
+  /** Whether the socket may be taken over for a body that allows it. */
+  readonly takeover: boolean
+  /** `waiting` comes when the connection, TLS included, stands. */
+  readonly onPhase: (phase: 'connecting' | 'waiting') => void
+}
 
 /** Set on an error when the connection ended before the first byte of an answer, and cleanly. */
 export class EmptyReply extends Error {}
 
-/**
- * Opens one response. Rejects with node-fetch's or the socket's error (see failure-of.ts).
- * `onPhase('waiting')` comes when the connection, TLS included, stands.
- */
+/** Opens one response. Rejects with node-fetch's or the socket's error (see failure-of.ts). */
 export async function openResponse(
   request: { url: string; headers: readonly (readonly [string, string])[] },
-  ca: string | undefined,
-  onPhase: (phase: 'connecting' | 'waiting') => void,
+  { ca, takeover, onPhase }: OpenOptions,
 ): Promise<OpenResponse> {
   const isTls = request.url.startsWith('https:')
   const startedAt = performance.now()
@@ -42,10 +47,12 @@ export async function openResponse(
   let socket: Socket | undefined
   let hasFailed = false
   let hasEnded = false
-  let body: Body | undefined
+  let hasBegun = false
+  const intake = new Intake(takeover)
 
   const observe = (opened: Socket): void => {
     socket = opened
+    intake.attach(opened)
     opened.once('lookup', () => {
       timings.nameLookupMs = since()
     })
@@ -62,14 +69,15 @@ export async function openResponse(
   }
 
   onPhase('connecting')
-  const agent = observedAgent(isTls, ca, observe)
+  const agent = observedAgent(isTls, ca, intake.onread, observe)
   const onRequest = (message: unknown) => {
     const started = requestOf(message)
     if (started === undefined || !('agent' in started) || started.agent !== agent) return
     started.prependOnceListener('response', (response) => {
-      body = interceptBody(response)
+      hasBegun = true
+      intake.begin(response)
     })
-    started.on('error', (error) => body?.end(error))
+    started.on('error', (error) => intake.end(error))
     // Node waits for more after a bare 101, and for ever after one with an upgrade: neither was asked for.
     // The socket is no longer the request's then, so its end would not be told.
     const refuse = () => started.emit('error', Object.assign(new Error('101'), { code: UPGRADE_UNASKED }))
@@ -87,10 +95,9 @@ export async function openResponse(
       agent,
     })
     timings.startTransferMs = since()
+    if (!hasBegun) throw new Error('a response that was not taken in')
     // Nothing is read from it, so nobody else would catch what ends it.
     response.body?.on('error', () => {})
-    if (body === undefined) throw new Error('a response without a body to intercept')
-    const { receive } = body
     return {
       head: {
         status: response.status,
@@ -98,11 +105,8 @@ export async function openResponse(
         remoteAddress: socket?.remoteAddress ?? null,
         timings,
       },
-      async receive(sink) {
-        const ended = receive(sink)
-        socket?.resume()
-        return await ended
-      },
+      receive: (sink) => intake.receive(sink),
+      resume: () => intake.resume(),
       discard() {
         socket?.destroy()
       },
@@ -119,58 +123,10 @@ export async function openResponse(
 /** The code of the error that ends a request whose answer was 101. */
 export const UPGRADE_UNASKED = 'upgrade-unasked'
 const REQUEST_STARTS = 'http.client.request.start'
-/** What may pile up while the supervisor thinks about the head; then the connection is left to wait. */
-const MAX_EARLY_BYTES = 256 * 1024
 
 function requestOf(message: unknown): http.ClientRequest | undefined {
   if (typeof message !== 'object' || message === null || !('request' in message)) return undefined
   return message.request instanceof http.ClientRequest ? message.request : undefined
-}
-
-interface Body {
-  receive(sink: Sink): Promise<Error | undefined>
-  end(error: Error): void
-}
-
-/**
- * Takes a body's bytes where the parser hands them over. An error right behind them (a close, a broken chunk, bytes
- * beyond the announced length) makes Node and node-fetch drop what their streams still hold: up to 128 KiB that
- * arrived would be lost, at worst every time, and a download over a flaky line would never get anywhere.
- */
-function interceptBody(message: IncomingMessage): Body {
-  const early: Uint8Array[] = []
-  let earlyBytes = 0
-  let sink: Sink | undefined
-  let end: (error?: Error) => void = () => {}
-  const ended = new Promise<Error | undefined>((resolve) => {
-    end = resolve
-  })
-  const take = (bytes: Uint8Array, into: Sink) => {
-    if (!into(bytes)) end()
-  }
-  const push = message.push.bind(message)
-  message.push = (chunk: Uint8Array | null) => {
-    if (chunk === null) {
-      end()
-      return push(null)
-    }
-    if (sink !== undefined) {
-      take(chunk, sink)
-      return true
-    }
-    early.push(chunk)
-    earlyBytes += chunk.length
-    return earlyBytes < MAX_EARLY_BYTES
-  }
-  message.on('error', (error) => end(error))
-  return {
-    end,
-    receive(into) {
-      sink = into
-      for (const bytes of early.splice(0)) take(bytes, into)
-      return ended
-    },
-  }
 }
 
 function isHangUp(error: unknown): boolean {
@@ -178,23 +134,28 @@ function isHangUp(error: unknown): boolean {
 }
 
 /** A fresh connection for every request: a reused one may be stale, and a stale one fails in strange ways. */
-function observedAgent(isTls: boolean, ca: string | undefined, observe: (socket: Socket) => void): Agent {
-  const options: AgentOptions & { ca?: string[] } = { keepAlive: false, maxSockets: 1 }
-  if (!isTls) return watch(new http.Agent(options), observe)
-  // Loaded late: a list of http URLs never pays for TLS.
-  const https: typeof import('node:https') = process.getBuiltinModule('node:https')
-  const tls: typeof import('node:tls') = process.getBuiltinModule('node:tls')
-  return watch(new https.Agent(ca === undefined ? options : { ...options, ca: [...tls.rootCertificates, ca] }), observe)
-}
-
-function watch<A extends Agent>(agent: A, observe: (socket: Socket) => void): A {
+function observedAgent(
+  isTls: boolean,
+  ca: string | undefined,
+  onread: OnReadOpts,
+  observe: (socket: Socket) => void,
+): Agent {
+  const options = { keepAlive: false, maxSockets: 1, onread }
+  const agent = isTls ? httpsAgent(options, ca) : new http.Agent(options)
   const create = agent.createConnection.bind(agent)
-  agent.createConnection = (options, callback) => {
-    const socket = create(options, callback)
+  agent.createConnection = (to, callback) => {
+    const socket = create(to, callback)
     if (socket !== undefined && socket !== null) observe(socket as Socket)
     return socket
   }
   return agent
+}
+
+/** Loaded late: a list of http URLs never pays for TLS. */
+function httpsAgent(options: AgentOptions, ca: string | undefined): Agent {
+  const https: typeof import('node:https') = process.getBuiltinModule('node:https')
+  const tls: typeof import('node:tls') = process.getBuiltinModule('node:tls')
+  return new https.Agent(ca === undefined ? options : { ...options, ca: [...tls.rootCertificates, ca] })
 }
 
 function flatten(raw: Record<string, string[]>): [string, string][] {

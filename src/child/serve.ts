@@ -3,10 +3,10 @@
 
 import type { ChildMessage, Command, FetchTask, HashTask } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
-import { receiveBody } from './body.ts'
+import { BodyReceiver } from './body.ts'
 import { digestFile } from './digest.ts'
 import { childFailureOf } from './failure-of.ts'
-import { type OpenResponse, openResponse } from './request.ts'
+import { type OpenOptions, type OpenResponse, openResponse } from './request.ts'
 
 /** How serve() reaches its supervisor, whatever carries it: a socket pair, a worker's port, a function call. */
 export interface Port {
@@ -22,6 +22,8 @@ export interface ServeOptions {
   readonly descriptor: number
   /** Runs before the first byte of a body is taken: where the rehearsal bundle misbehaves. */
   readonly beforeBody?: () => Promise<void>
+  /** Whether sockets may be taken over for bodies that allow it; true when left out. */
+  readonly takeover?: boolean
 }
 
 export function serve(port: Port, options: ServeOptions): void {
@@ -53,19 +55,30 @@ async function fetchTask(
   options: ServeOptions,
   commands: () => Promise<Command>,
 ): Promise<ChildMessage> {
-  let position = 0
-  const beat = setInterval(() => port.send({ type: 'beat', bytes: position }), task.beatMs)
+  let receiver: BodyReceiver | undefined
+  const sendBeat = () => port.send({ type: 'beat', bytes: receiver?.position ?? 0 })
+  const beat = setInterval(sendBeat, task.beatMs)
+  const openOptions: OpenOptions = {
+    ca: task.ca,
+    takeover: options.takeover ?? true,
+    onPhase: (phase) => port.send({ type: 'phase', phase }),
+  }
   try {
+    let bytesPerSecond: number | null = null
     let request: { url: string; headers: [string, string][] } = task
     for (;;) {
       let response: OpenResponse
       try {
-        response = await openResponse(request, task.ca, (phase) => port.send({ type: 'phase', phase }))
+        response = await openResponse(request, openOptions)
       } catch (error) {
         return { type: 'failed', failure: childFailureOf(error, request.url) }
       }
       port.send({ type: 'head', ...response.head })
-      const answer = await commands()
+      let answer = await commands()
+      // Nothing is received yet that could be limited.
+      for (; answer.type === 'rate' || answer.type === 'limit'; answer = await commands()) {
+        if (answer.type === 'rate') bytesPerSecond = answer.bytesPerSecond
+      }
       if (answer.type === 'go') {
         response.discard()
         request = answer
@@ -75,15 +88,26 @@ async function fetchTask(
         response.discard()
         return { type: 'refused' }
       }
+      receiver = new BodyReceiver(response, options.descriptor, answer, bytesPerSecond)
+      void steer(receiver, port, commands)
       await options.beforeBody?.()
-      position = answer.offsetBytes
-      const body = await receiveBody(response, options.descriptor, answer, (at) => {
-        position = at
-      })
+      const body = await receiver.receive()
+      sendBeat()
       return body.ok ? { type: 'done', bytes: body.bytes } : { type: 'failed', failure: body.failure }
     }
   } finally {
     clearInterval(beat)
+  }
+}
+
+/** Obeys what may be told while a body is received; after that nothing is heard any more. */
+async function steer(receiver: BodyReceiver, port: Port, commands: () => Promise<Command>): Promise<void> {
+  for (;;) {
+    const command = await commands()
+    if (command.type === 'rate') receiver.setRate(command.bytesPerSecond)
+    if (command.type !== 'limit') continue
+    const endBytes = receiver.limit(command.endBytes)
+    if (endBytes !== undefined) port.send({ type: 'limited', endBytes })
   }
 }
 

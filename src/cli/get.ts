@@ -3,8 +3,6 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
-import { printable } from '../core/printable.ts'
-import { redactUrl } from '../core/redact.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
@@ -15,12 +13,12 @@ import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
 import { statusLines } from '../reporters/status.ts'
 import { canBeStrict, runHeader, startSession } from '../session.ts'
 import { openEventLog } from '../supervisor/event-log.ts'
-import type { JobList, ListSource } from '../supervisor/job-list.ts'
-import { openJobList } from '../supervisor/job-list.ts'
+import type { JobList } from '../supervisor/job-list.ts'
 import type { Settings } from '../supervisor/settings.ts'
 import { listenToSignals } from '../supervisor/signals.ts'
 import { realWorld } from '../supervisor/world.ts'
 import { exitCode } from './exit-code.ts'
+import { listPathOf, openList, sourceOf } from './list-source.ts'
 import { writeOutputs } from './outputs.ts'
 import { printPlan } from './plan.ts'
 import { redactArgv } from './redact-argv.ts'
@@ -40,7 +38,7 @@ export async function get(request: GetRequest): Promise<number> {
   const started = realWorld.nowMs()
   const { options } = request
   const source = sourceOf(request.operands)
-  const list = await withinDeadline(openList(source, options), options.runDeadline)
+  const list = await withinDeadline(openList(source, options, 'downloaded'), options.runDeadline)
   try {
     requireLines(list, options.inject ?? [])
     if (options.dryRun === true) return await printPlan(list, options, request.select?.(list))
@@ -122,74 +120,6 @@ function requireLines(list: JobList, orders: readonly { readonly line: number }[
   if (line !== undefined) throw new UsageError(`--inject: line ${line} of ${list.name} is no job`)
 }
 
-function sourceOf(operands: readonly string[]): ListSource {
-  const [first] = operands
-  if (first === undefined)
-    throw new UsageError('what should be downloaded? Give a list file, URLs, or - for standard input (see mpdl --help)')
-  const isUrl = (text: string) => /^https?:\/\//i.test(text)
-  if (operands.every(isUrl)) return { kind: 'urls', urls: operands }
-  if (operands.length > 1) {
-    throw new UsageError('give either one list or any number of URLs; several lists: cat LIST1 LIST2 | mpdl -')
-  }
-  if (first === '-') return { kind: 'stream', stream: process.stdin, name: 'standard input' }
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(first)) {
-    throw new UsageError(`${redactUrl(first)}: only http:// and https:// are supported`)
-  }
-  if (statSync(first, { throwIfNoEntry: false }) === undefined && looksLikeHost(first)) {
-    throw new UsageError(`no such list: ${first}; did you mean https://${redactUrl(first)}?`, 66)
-  }
-  return { kind: 'file', path: first }
-}
-
-/** `example.com/x`, `example.com`: a name with dots that is hardly the name of a list. */
-function looksLikeHost(text: string): boolean {
-  const host = /^([^/\s:]+\.[a-z]{2,})(?:[:/]|$)/i.exec(text)?.[1]
-  return (
-    host !== undefined && (host !== text || !/\.(txt|list?|lst|csv|tsv|jsonl?|ndjson|gz|md5|sha\d+|urls?)$/i.test(host))
-  )
-}
-
-function nameOf(source: ListSource): string {
-  if (source.kind === 'file') return printable(source.path)
-  return source.kind === 'stream' ? source.name : 'command line'
-}
-
-async function openList(source: ListSource, options: RawRunOptions): Promise<JobList> {
-  const isOneName = options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out)
-  const oneNameFor = (jobs: number) =>
-    new UsageError(`-o ${options.out} is one name for ${jobs} jobs; number them with %n, like image-%n.jpg`)
-  // Otherwise the answer would be that they clash, which helps less.
-  if (isOneName && source.kind === 'urls' && source.urls.length > 1) throw oneNameFor(source.urls.length)
-  const opened = await openJobList(source, {
-    naming: {
-      names: options.names,
-      queryNames: options.queryNames ?? false,
-      ...(options.out === undefined ? {} : { outPattern: options.out }),
-    },
-    onClash: options.onClash,
-    keepGoing: options.keepGoing ?? false,
-    foldCase: process.platform === 'darwin',
-    spoolDir: spoolDir(),
-  })
-  if (opened.ok) {
-    const { list } = opened
-    if (isOneName && list.size > 1) {
-      list.close()
-      throw oneNameFor(list.size)
-    }
-    return list
-  }
-  const lines = opened.errors.map(({ line, problem }) =>
-    line === 0 ? problem : `${nameOf(source)} line ${line}: ${problem}`,
-  )
-  const more = opened.more > 0 ? [`and ${opened.more} more`] : []
-  const hint =
-    opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0)
-      ? ['nothing was downloaded; --keep-going skips bad lines']
-      : []
-  throw new UsageError([...lines, ...more, ...hint].join('\n'), opened.kind === 'no-list' ? 66 : 65)
-}
-
 function settingsOf(options: RawRunOptions): Settings {
   return Object.freeze({
     ...defaultSettings(),
@@ -197,6 +127,10 @@ function settingsOf(options: RawRunOptions): Settings {
     isStrict: wantsStrict(options),
     jobs: options.jobs,
     maxPerHost: options.maxPerHost,
+    split: options.split,
+    minSplitBytes: options.minSplitSize,
+    limitBytesPerSecond: options.limitRate,
+    adoptForeign: options.continue ?? false,
     tries: options.tries,
     retryDelayMs: options.retryDelay,
     retryAfterMaxMs: options.retryAfterMax,
@@ -218,9 +152,14 @@ function settingsOf(options: RawRunOptions): Settings {
     setMtime: options.mtime,
     hangTimeoutMs: options.hangTimeout,
     killAfterMs: options.killAfter,
-    beatMs: Math.min(process.stderr.isTTY === true ? 250 : 1000, Math.max(50, Math.floor(options.timeout / 4))),
+    beatMs: beatFor(options.timeout),
     inject: options.inject ?? [],
   })
+}
+
+/** What a crash may lose is what came since the last beat; and a stall must be seen before it has lasted too long. */
+function beatFor(timeoutMs: number): number {
+  return Math.min(250, Math.max(50, Math.floor(timeoutMs / 4)))
 }
 
 function readPem(path: string): string {
@@ -260,10 +199,6 @@ function wantsStrict(options: RawRunOptions): boolean {
     throw new UsageError(`--sandbox strict needs Node's permission model, which ${process.version} lacks`, 78)
   }
   return options.sandbox !== 'off' && isPossible
-}
-
-function listPathOf([first = '']: readonly string[]): string | null {
-  return first !== '-' && !/^https?:\/\//i.test(first) ? resolve(first) : null
 }
 
 function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn: (message: string) => void) {

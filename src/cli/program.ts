@@ -5,6 +5,7 @@ import { FAULTS } from '../core/fault.ts'
 import { VERSION } from '../version.ts'
 import { addRunOptions, FOREIGN_OPTIONS, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
+import { addVerifyOptions, type VerifyOptions } from './verify-options.ts'
 
 const EXAMPLES = `
 Examples:
@@ -129,6 +130,14 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .action(async (wanted: string, _options: RawRunOptions, command: Command) => {
       const { retryFailed } = await import('./retry-failed.ts')
       outcome.code = await retryFailed(wanted, command, argv.slice(2))
+    })
+  addVerifyOptions(
+    program.command('verify').description('what is on disk against checksums and the last run, without network'),
+  )
+    .argument('<LIST|URL...>', 'the list file of a run, URLs, or -')
+    .action(async (operands: string[], options: VerifyOptions) => {
+      const { verify } = await import('./verify.ts')
+      outcome.code = await verify(operands, options)
     })
   program
     .command('doctor')

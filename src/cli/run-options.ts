@@ -12,6 +12,7 @@ import {
   outPattern,
   reportPath,
   size,
+  unlikeCurl,
   userAgent,
 } from './values.ts'
 
@@ -21,6 +22,10 @@ export interface RawRunOptions {
   readonly out?: string
   readonly jobs: number
   readonly maxPerHost: number
+  readonly split: number
+  readonly minSplitSize: number
+  readonly limitRate?: number
+  readonly continue?: boolean
   readonly isolate: 'auto' | 'process'
   readonly sandbox?: 'strict' | 'off'
   readonly tries: number
@@ -73,6 +78,14 @@ export function addRunOptions(command: Command, all: boolean): Command {
     add('--max-per-host <N>', 'transfers at once from one host')
       .default(DEFAULTS.maxPerHost)
       .argParser(integer(1, 1000)),
+    add('-s, --split <N>', 'children at once for one file, when slots are idle; 1: never')
+      .default(DEFAULTS.split)
+      .argParser(unlikeCurl(integer(1, 1000), "curl's -s is -q.")),
+    add('-k, --min-split-size <SIZE>', 'a further child must have this much to bring')
+      .default(DEFAULTS.minSplitBytes, '16M')
+      .argParser(unlikeCurl(size(2 ** 20), "curl's -k is not here; to trust your own CA use --cacert FILE.")),
+    add('--limit-rate <SPEED>', 'bytes a second for the whole run, like 500K').argParser(size(1024)),
+    add('-c, --continue', "go on with other tools' partial files too; mpdl's own are continued anyway"),
     add('-t, --tries <N>', 'attempts for what may pass by itself').default(DEFAULTS.tries).argParser(integer(1, 1000)),
     add('-T, --timeout <DUR>', 'no body bytes for this long ends an attempt; headers get 5 times as long')
       .default(DEFAULTS.timeoutMs, '60s')
@@ -162,16 +175,13 @@ export function addRunOptions(command: Command, all: boolean): Command {
 /** Letters that people know from curl or wget and that mean nothing, or something else, here. */
 export const FOREIGN_OPTIONS: Readonly<Record<string, string>> = {
   '-O': 'curl -O is what mpdl does anyway; wget -O FILE is -o FILE',
-  '-k': 'curl -k is --insecure, which a later version may have; to trust your own CA use --cacert FILE',
   '-L': 'redirects are followed anyway (--max-redirects N)',
   '-r': 'mpdl does not follow links in pages; curl -r ranges are not supported',
   '-P': 'wget -P DIR is -d DIR',
   '-i': 'wget -i LIST: give the list as an operand',
   '-x': 'aria2 -x N is --max-per-host N',
   '-C': 'an interrupted download is continued by itself',
-  '-c': 'an interrupted download of mpdl is continued by itself',
   '-f': 'an HTTP error always fails the job',
-  '-s': 'without a terminal mpdl is silent; -q everywhere',
   '-S': 'errors are always shown',
   '-Z': 'downloads run in parallel anyway (-j N)',
   '-m': 'curl -m is --deadline DUR',
@@ -185,6 +195,5 @@ export const FOREIGN_OPTIONS: Readonly<Record<string, string>> = {
   '--max-time': '--deadline DUR',
   '--parallel': '--jobs N',
   '--input-file': 'give the list as an operand',
-  '--continue': 'an interrupted download of mpdl is continued by itself',
   '--directory-prefix': '--dir DIR',
 }

@@ -36,10 +36,28 @@ export function size(leastBytes: number): (text: string) => number {
   return (text) => {
     const bytes = parseSize(text)
     if (bytes === undefined || bytes < leastBytes) {
-      const least = leastBytes > 1 ? ` of at least ${leastBytes / 2 ** 20}M` : ''
-      throw new InvalidArgumentError(`allowed are sizes${least} like 500K, 16M, 2G (factors of 1024).`)
+      const isMega = leastBytes >= 2 ** 20
+      const least =
+        leastBytes > 1 ? ` of at least ${isMega ? `${leastBytes / 2 ** 20}M` : `${leastBytes / 1024}K`},` : ''
+      throw new InvalidArgumentError(
+        `allowed are sizes${least} like ${isMega ? '' : '500K, '}16M, 2G (factors of 1024).`,
+      )
     }
     return bytes
+  }
+}
+
+/** Letters that curl has without a value: its users give the next word to them by mistake. */
+export function unlikeCurl<T>(parse: (text: string) => T, hint: string): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      const isNextWord = /^(?:https?:|-)/i.test(text)
+      throw isNextWord && error instanceof InvalidArgumentError
+        ? new InvalidArgumentError(`${error.message} ${hint}`)
+        : error
+    }
   }
 }
 

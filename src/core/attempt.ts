@@ -26,6 +26,7 @@ export type KillCause = Extract<
       | 'cancelled'
       | 'run-deadline'
       | 'stopped'
+      | 'not-needed'
   }
 >
 
@@ -79,7 +80,13 @@ export type AttemptInput =
       readonly residentBytes: number
       readonly messagesPerSecond: number
     }
-  | { readonly on: 'timer'; readonly timer: Timer; readonly bytesInWindow?: number }
+  | {
+      readonly on: 'timer'
+      readonly timer: Timer
+      readonly bytesInWindow?: number
+      /** Its share of --limit-rate: what the limit slows is neither slow nor stalled. */
+      readonly allowedBytesPerSecond?: number
+    }
   | { readonly on: 'stop'; readonly cause: KillCause; readonly atOnce?: boolean }
   | { readonly on: 'end'; readonly end: End }
 
@@ -160,7 +167,13 @@ function phaseCause(attempt: Attempt): KillCause {
   }
 }
 
-function onTimer(attempt: Attempt, timer: Timer, bytesInWindow: number | undefined): [Attempt, readonly Effect[]] {
+/** A limited child may write this little in a whole stall window: then silence proves nothing. */
+const FEWEST_BYTES_TO_STALL = 4
+
+function onTimer(
+  attempt: Attempt,
+  { timer, bytesInWindow, allowedBytesPerSecond = Number.POSITIVE_INFINITY }: Extract<AttemptInput, { on: 'timer' }>,
+): [Attempt, readonly Effect[]] {
   const { limits, phase } = attempt
   if (phase === 'terminating') {
     if (timer === 'grace' && attempt.sent === 'SIGTERM') {
@@ -182,11 +195,18 @@ function onTimer(attempt: Attempt, timer: Timer, bytesInWindow: number | undefin
     // The claim stands; the child only failed to leave.
     return timer === 'linger' ? terminate({ ...attempt, lingered: true }, undefined) : [attempt, []]
   }
-  if (timer === 'phase') return terminate(attempt, phaseCause(attempt))
+  if (timer === 'phase') {
+    const mayBeSilent =
+      attempt.transfer === 'receiving' && (allowedBytesPerSecond * limits.stallMs) / 1000 < FEWEST_BYTES_TO_STALL
+    return mayBeSilent
+      ? [attempt, [{ do: 'arm', timer: 'phase', ms: limits.stallMs }]]
+      : terminate(attempt, phaseCause(attempt))
+  }
   if (timer === 'heartbeat') return terminate(attempt, { kind: 'hang', afterMs: limits.hangMs })
   if (timer === 'speed') {
     const bytesPerSecond = Math.round(((bytesInWindow ?? 0) * 1000) / limits.speedWindowMs)
-    return bytesPerSecond < limits.minBytesPerSecond
+    // Half of its share, because a share may have grown within the window.
+    return bytesPerSecond < Math.min(limits.minBytesPerSecond, allowedBytesPerSecond / 2)
       ? terminate(attempt, { kind: 'too-slow', bytesPerSecond, windowMs: limits.speedWindowMs })
       : [attempt, [{ do: 'arm', timer: 'speed', ms: limits.speedWindowMs }]]
   }
@@ -265,7 +285,7 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
     case 'observed':
       return onObserved(attempt, input)
     case 'timer':
-      return onTimer(attempt, input.timer, input.bytesInWindow)
+      return onTimer(attempt, input)
     case 'stop':
       if (isLive) return terminate(attempt, input.cause, input.atOnce)
       if (input.atOnce === true && attempt.sent === 'SIGTERM') {

@@ -2,6 +2,7 @@
 // All URLs are redacted before they get here; times are ms since the epoch.
 
 import type { Failure, FailureOutcome } from './failure.ts'
+import type { Range } from './segment.ts'
 
 export type Outcome = 'downloaded' | 'unchanged' | 'skipped' | 'not-started' | FailureOutcome
 
@@ -19,6 +20,9 @@ export const OUTCOMES: readonly Outcome[] = [
 
 /** What makes a downloaded file believed. */
 export type Proof = 'length' | 'checksum' | 'length+checksum' | 'unverified'
+
+/** Bytes `[from, to)` of the file; `to` is null where its size is not known. */
+export type ByteRange = readonly [from: number, to: number | null]
 
 /** One child's life, as the report shows it. */
 export interface AttemptRecord {
@@ -40,6 +44,8 @@ export interface AttemptRecord {
   readonly max_rss: number | null
   /** Body bytes this attempt wrote. */
   readonly bytes: number
+  /** The bytes of the file it had to bring, as it stood when it ended; null when it never received. */
+  readonly range: ByteRange | null
   readonly resumed_from: number
   /** The wait before it, in ms. */
   readonly wait_ms: number
@@ -142,7 +148,8 @@ export type RunEvent =
       readonly task: 'fetch' | 'hash'
       readonly pid: number | null
       readonly url: string
-      readonly resumed_from: number
+      /** What it is sent for: from 0 without an end is the whole file. Null for a hash. */
+      readonly range: ByteRange | null
     }
   /** The supervisor answered a response: redirect followed, bytes taken, whole asked again … */
   | {
@@ -151,6 +158,7 @@ export type RunEvent =
       readonly index: number
       readonly line: number
       readonly n: number
+      readonly pid: number | null
       readonly status: number
       readonly answer: string
     }
@@ -179,6 +187,8 @@ export type RunEvent =
       readonly wait_ms: number
       readonly reason: string
       readonly start_over: boolean
+      /** The attempt before it used one of --tries. */
+      readonly counted: boolean
     }
   | { readonly type: 'job-ended'; readonly at: number; readonly row: JobRow }
   /** Many jobs of one fate that never had an attempt: a host given up, a run that ended. */
@@ -225,6 +235,10 @@ export interface Progress {
   readonly phase: 'starting' | 'connecting' | 'waiting' | 'receiving' | 'held' | 'hashing' | 'terminating'
   /** Bytes of the file that are there, those of earlier attempts included. */
   readonly bytes: number
+  /** Which bytes those are: sorted, disjoint, not touching. */
+  readonly ranges: readonly Range[]
+  /** Children that work on this file now. */
+  readonly segments: number
   readonly sizeBytes: number | null
   readonly attempt: number
   readonly startedAt: number

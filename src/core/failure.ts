@@ -31,6 +31,8 @@ export type Failure =
   | { kind: 'http-status'; status: number; retryAfterMs?: number }
   | { kind: 'too-large'; sizeBytes?: number; limitBytes: number }
   | { kind: 'try-later'; status: number; waitMs: number; atMs: number }
+  /** A further child was sent for a range and got something that does not belong to this file. */
+  | { kind: 'range-refused'; reason: string }
   // integrity
   | { kind: 'checksum'; algorithm: string; expected: string; actual: string }
   | { kind: 'length'; expectedBytes: number; actualBytes: number }
@@ -56,6 +58,8 @@ export type Failure =
   | { kind: 'cancelled'; signal: string }
   | { kind: 'run-deadline'; afterMs: number }
   | { kind: 'stopped'; reason: string }
+  /** A further child for one file came too late. */
+  | { kind: 'not-needed' }
 
 export type FailureKind = Failure['kind']
 
@@ -109,6 +113,7 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'redirect-refused': trait('protocol', 'failed', false),
   'too-many-redirects': trait('protocol', 'failed', false),
   'http-status': trait('http', 'failed', false),
+  'range-refused': trait('protocol', 'failed', false),
   'too-large': trait('other', 'failed', false),
   'try-later': trait('http', 'failed', false),
   checksum: trait('integrity', 'failed', false),
@@ -132,6 +137,7 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   cancelled: trait('other', 'cancelled', false),
   'run-deadline': trait('killed', 'killed', false),
   stopped: trait('other', 'cancelled', false),
+  'not-needed': trait('other', 'cancelled', false),
 }
 
 export const FAILURE_KINDS = Object.keys(TRAITS) as readonly FailureKind[]
@@ -309,6 +315,8 @@ export function describe(failure: Failure): string {
       return `${failure.sizeBytes === undefined ? 'the body' : formatBytes(failure.sizeBytes)} is more than --max-filesize ${formatBytes(failure.limitBytes)}`
     case 'try-later':
       return `HTTP ${failure.status}: try later, at ${new Date(failure.atMs).toISOString()} (Retry-After ${formatDuration(failure.waitMs)})`
+    case 'range-refused':
+      return `no part of this file: ${failure.reason}`
     case 'checksum':
       return `${failure.algorithm} is ${failure.actual}, the list says ${failure.expected}`
     case 'length':
@@ -351,5 +359,7 @@ export function describe(failure: Failure): string {
       return `the run ended after ${formatDuration(failure.afterMs)} (--run-deadline)`
     case 'stopped':
       return `stopped: ${failure.reason}`
+    case 'not-needed':
+      return 'not needed any more: the others have brought its bytes'
   }
 }

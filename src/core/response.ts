@@ -8,7 +8,16 @@ import { conditionalHeaders, confirms, contradicts, header, strongValidator, val
 /** What a request asked for. */
 export type Ask =
   | { readonly kind: 'whole' }
-  | { readonly kind: 'rest'; readonly offsetBytes: number; readonly validator: Validator; readonly sizeBytes?: number }
+  /** Bytes `[offsetBytes, endBytes)`, to the end when that is not given, of the version `validator` names. */
+  | {
+      readonly kind: 'rest'
+      readonly offsetBytes: number
+      readonly endBytes?: number
+      readonly validator: Validator
+      readonly sizeBytes?: number
+    }
+  /** What is behind bytes that somebody else fetched: of which version they are, only the user knows (`-c`). */
+  | { readonly kind: 'continue'; readonly offsetBytes: number }
   /** `part`: every byte is here, only the commit is missing. `target`: the finished file of an earlier run. */
   | { readonly kind: 'if-changed'; readonly of: 'part' | 'target'; readonly validator: Validator }
 
@@ -26,6 +35,8 @@ export type Answer =
       /** Size of the whole file, where known. */
       readonly sizeBytes?: number
       readonly validator: Validator
+      /** The server serves ranges of this version, and can be held to it: further children may ask for some. */
+      readonly isRangeable: boolean
     }
   | { readonly do: 'unchanged'; readonly of: 'part' | 'target' }
   /** The range cannot be joined to what is here: ask for the whole, from zero, and say why. */
@@ -50,8 +61,11 @@ export function askHeaders(ask: Ask): [string, string][] {
     case 'rest': {
       const strong = strongValidator(ask.validator)
       if (strong === undefined) throw new Error('a range was asked for without a strong validator')
-      return [identity, ['Range', `bytes=${ask.offsetBytes}-`], ['If-Range', strong]]
+      const last = ask.endBytes === undefined ? '' : ask.endBytes - 1
+      return [identity, ['Range', `bytes=${ask.offsetBytes}-${last}`], ['If-Range', strong]]
     }
+    case 'continue':
+      return [identity, ['Range', `bytes=${ask.offsetBytes}-`]]
     case 'if-changed':
       return [identity, ...conditionalHeaders(ask.validator)]
   }
@@ -86,20 +100,32 @@ function tooLarge(sizeBytes: number | undefined, rules: ResponseRules): Answer |
     : undefined
 }
 
+/** `identity` where the bytes are the file's own. */
+function codingOf(headers: Headers): string {
+  return header(headers, 'content-encoding')?.trim().toLowerCase() || 'identity'
+}
+
 function onWhole(head: Head, rules: ResponseRules): Answer {
   const lengthBytes = contentLength(head.headers)
+  const validator = validatorOf(head.headers)
+  const isRangeable =
+    lengthBytes !== undefined &&
+    strongValidator(validator) !== undefined &&
+    codingOf(head.headers) === 'identity' &&
+    /(?:^|,)\s*bytes\s*(?:,|$)/i.test(header(head.headers, 'accept-ranges') ?? '')
   return (
     tooLarge(lengthBytes, rules) ?? {
       do: 'receive',
       offsetBytes: 0,
       ...(lengthBytes === undefined ? {} : { lengthBytes, sizeBytes: lengthBytes }),
-      validator: validatorOf(head.headers),
+      validator,
+      isRangeable,
     }
   )
 }
 
 function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
-  if (ask.kind !== 'rest') return fail({ kind: 'protocol', code: 'range-unasked' })
+  if (ask.kind !== 'rest' && ask.kind !== 'continue') return fail({ kind: 'protocol', code: 'range-unasked' })
   const match = CONTENT_RANGE.exec(header(head.headers, 'content-range') ?? '')
   if (match === null) return { do: 'ask-whole', reason: 'its Content-Range is missing or malformed' }
   const [start, last, total] = [Number(match[1]), Number(match[2]), match[3] === '*' ? undefined : Number(match[3])]
@@ -107,16 +133,19 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
   if (start !== ask.offsetBytes || last < start || last >= total) {
     return { do: 'ask-whole', reason: `it answered bytes ${start}-${last}/${total} when ${ask.offsetBytes}- was asked` }
   }
-  if (ask.sizeBytes !== undefined && total !== ask.sizeBytes) {
-    return { do: 'ask-whole', reason: `its size was ${ask.sizeBytes} and is now ${total}` }
+  const given = validatorOf(head.headers)
+  if (ask.kind === 'rest') {
+    if (ask.sizeBytes !== undefined && total !== ask.sizeBytes) {
+      return { do: 'ask-whole', reason: `its size was ${ask.sizeBytes} and is now ${total}` }
+    }
+    if (!confirms(ask.validator, given)) {
+      const isOther = contradicts(ask.validator, given)
+      return { do: 'ask-whole', reason: isOther ? 'its validator is another' : 'it does not repeat its validator' }
+    }
   }
-  const validator = validatorOf(head.headers)
-  if (!confirms(ask.validator, validator)) {
-    const isOther = contradicts(ask.validator, validator)
-    return { do: 'ask-whole', reason: isOther ? 'its validator is another' : 'it does not repeat its validator' }
-  }
+  const validator = ask.kind === 'rest' ? ask.validator : given
   // What is here was stored without a coding; bytes of a coded form do not go on from there.
-  const coding = header(head.headers, 'content-encoding')?.toLowerCase() ?? 'identity'
+  const coding = codingOf(head.headers)
   if (coding !== 'identity') return { do: 'ask-whole', reason: `it is coded (${coding.slice(0, 20)})` }
   const announced = contentLength(head.headers)
   if (announced !== undefined && announced !== last - start + 1) {
@@ -128,9 +157,16 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
       offsetBytes: start,
       lengthBytes: last - start + 1,
       sizeBytes: total,
-      validator: ask.validator,
+      validator,
+      isRangeable: strongValidator(validator) !== undefined,
     }
   )
+}
+
+/** The size a 416 names (RFC 9110 §15.5.17). */
+function totalOf(headers: Headers): number | undefined {
+  const total = /^bytes \*\/(\d+)$/i.exec(header(headers, 'content-range') ?? '')?.[1]
+  return total === undefined ? undefined : Number(total)
 }
 
 /** What to do with a response, given what was asked. A 200 to a range means "start over", never "append". */
@@ -149,7 +185,10 @@ export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answ
       ? { do: 'unchanged', of: ask.of }
       : fail({ kind: 'protocol', code: 'not-modified-unasked' })
   }
-  if (status === 416 && ask.kind === 'rest') {
+  if (status === 416 && ask.kind === 'continue' && totalOf(headers) === ask.offsetBytes) {
+    return { do: 'unchanged', of: 'part' }
+  }
+  if (status === 416 && (ask.kind === 'rest' || ask.kind === 'continue')) {
     return { do: 'ask-whole', reason: 'the server says the range is past its end' }
   }
   // A precondition nobody but us sent: the resource is there, our question was the obstacle.

@@ -16,8 +16,10 @@ export interface RetryPolicy {
 export interface RetryHistory {
   readonly mirror: number
   readonly countedTries: readonly number[]
-  /** The last attempt continued bytes of an earlier one. */
-  readonly resumed: boolean
+  /** The file's bytes came from more than one response. */
+  readonly isJoined: boolean
+  /** The last attempt brought the file a good deal further than any before it: see {@link ADVANCE_BYTES}. */
+  readonly hasAdvanced: boolean
 }
 
 export type RetryDecision =
@@ -31,6 +33,11 @@ export type RetryDecision =
   | { readonly do: 'give-up'; readonly failure: Failure }
 
 const MAX_DELAY_MS = 120_000
+/**
+ * A failed attempt that brought the file this much further than it ever was uses no try: a line that breaks every
+ * hundred MiB costs time, not the download. Since a file has an end, so have these attempts.
+ */
+export const ADVANCE_BYTES = 2 ** 20
 
 /** 2, 8, 32, 120 s … for the default delay; `n` counts from 1. */
 export function backoffMs(retryDelayMs: number, n: number): number {
@@ -59,14 +66,15 @@ export function decideRetry(
 
   // Bytes of two versions may have been joined, or the disk has lied: only a whole transfer can tell.
   const mustStartOver = classOf(failure) === 'integrity'
-  const mayTryAgain = isTransient(failure) || (failure.kind === 'checksum' && history.resumed)
+  const mayTryAgain = isTransient(failure) || (failure.kind === 'checksum' && history.isJoined)
+  const cost = history.hasAdvanced && !mustStartOver ? 0 : 1
   const countedTries = history.countedTries.map((used, mirror) =>
-    mirror !== history.mirror ? used : mayTryAgain ? used + 1 : Number.POSITIVE_INFINITY,
+    mirror !== history.mirror ? used : mayTryAgain ? used + cost : Number.POSITIVE_INFINITY,
   )
   const alive = countedTries.flatMap((used, mirror) => (used < policy.tries ? [mirror] : []))
   if (alive.length === 0) return giveUp(failure)
   const mirror = alive.find((m) => m > history.mirror) ?? alive[0] ?? 0
-  const isNewTurn = (countedTries[mirror] ?? 0) > 0
+  const isNewTurn = cost === 0 || (countedTries[mirror] ?? 0) > 0
 
   const asked = failure.kind === 'http-status' && mirror === history.mirror ? failure.retryAfterMs : undefined
   const tryLater = (waitMs: number): RetryDecision =>
@@ -81,7 +89,7 @@ export function decideRetry(
     asked !== undefined
       ? asked + Math.round(at.random * Math.min(1000, asked / 10))
       : isNewTurn && !mustStartOver
-        ? Math.round(at.random * backoffMs(policy.retryDelayMs, countedTries[mirror] ?? 1))
+        ? Math.round(at.random * backoffMs(policy.retryDelayMs, Math.max(1, countedTries[mirror] ?? 1)))
         : 0
   if (at.deadlineAtMs !== undefined && at.nowMs + waitMs >= at.deadlineAtMs) {
     return asked !== undefined ? tryLater(asked) : giveUp(failure)

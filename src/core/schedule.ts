@@ -25,6 +25,8 @@ interface HostState {
   readonly again: Heap<number>
   /** Children that were redirected here and are kept waiting for room. */
   readonly held: number[]
+  /** Jobs that wait before a retry, cancelled ones too until their time has come. */
+  delayed: number
 }
 
 const NONE = -1
@@ -104,6 +106,26 @@ export class Schedule {
     return undefined
   }
 
+  /**
+   * How many slots nobody wants, not even a job that waits for its retry or its host: they may serve files that are
+   * under way.
+   */
+  get spare(): number {
+    return Math.max(0, this.#slots - this.#active - this.#lost - this.waiting)
+  }
+
+  /**
+   * Takes a spare slot for a further child of a file under way, if `host` has room for it now and for the jobs that will
+   * come back to it: a segment may last for hours.
+   */
+  takeSpare(host: number, nowMs: number): boolean {
+    const state = this.#stateOf(host)
+    if (this.spare === 0 || !this.#hasRoom(state, nowMs, state.held.length + state.delayed)) return false
+    state.active++
+    this.#active++
+    return true
+  }
+
   /** An active job's slot is free again. */
   release(host: number): void {
     const state = this.#stateOf(host)
@@ -130,6 +152,7 @@ export class Schedule {
 
   /** A job waits until `atMs` and is then eligible at `host`. */
   delay(index: number, host: number, atMs: number): void {
+    this.#stateOf(host).delayed++
     this.#waiting.push({ index, host, atMs })
   }
 
@@ -216,11 +239,12 @@ export class Schedule {
     const taken: number[] = []
     const kept: Waiting[] = []
     for (let top = this.#waiting.pop(); top !== undefined; top = this.#waiting.pop()) {
+      this.#stateOf(top.host).delayed--
       if (this.#cancelled.delete(top.index)) continue
       if (host === undefined || top.host === host) taken.push(top.index)
       else kept.push(top)
     }
-    for (const waiting of kept) this.#waiting.push(waiting)
+    for (const waiting of kept) this.delay(waiting.index, waiting.host, waiting.atMs)
     return taken
   }
 
@@ -245,7 +269,7 @@ export class Schedule {
   #stateOf(host: number): HostState {
     let state = this.#states.get(host)
     if (state === undefined) {
-      state = { health: freshHost(this.#rules), active: 0, again: new Heap((a, b) => a < b), held: [] }
+      state = { health: freshHost(this.#rules), active: 0, again: new Heap((a, b) => a < b), held: [], delayed: 0 }
       this.#states.set(host, state)
     }
     return state
@@ -279,7 +303,9 @@ export class Schedule {
   #wake(nowMs: number): void {
     for (let top = this.#waiting.peek(); top !== undefined && top.atMs <= nowMs; top = this.#waiting.peek()) {
       this.#waiting.pop()
-      this.#stateOf(top.host).again.push(top.index)
+      const state = this.#stateOf(top.host)
+      state.delayed--
+      state.again.push(top.index)
       this.#again++
       this.#enter(top.host)
     }

@@ -26,6 +26,26 @@ export function contiguousBytes(ranges: readonly Range[]): number {
   return first !== undefined && first[0] === 0 ? first[1] : 0
 }
 
+/** How many bytes are there, wherever. */
+export function totalBytes(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, [start, end]) => sum + end - start, 0)
+}
+
+/** What of a sorted, disjoint list lies outside `[start, end)`. */
+export function without(ranges: readonly Range[], [start, end]: Range): Range[] {
+  return ranges.flatMap((range): Range[] => {
+    if (start >= end || range[1] <= start || range[0] >= end) return [range]
+    const before: Range[] = range[0] < start ? [[range[0], start]] : []
+    return range[1] > end ? [...before, [end, range[1]]] : before
+  })
+}
+
+/** What is missing from a file of `sizeBytes`. */
+export function missingRanges(completed: readonly Range[], sizeBytes: number): Range[] {
+  const whole: readonly Range[] = sizeBytes > 0 ? [[0, sizeBytes]] : []
+  return [...completed.reduce<readonly Range[]>((left, range) => without(left, range), whole)]
+}
+
 /** Whether the ranges are exactly `[0, sizeBytes)`: the condition for a commit. */
 export function tiles(ranges: readonly Range[], sizeBytes: number): boolean {
   if (sizeBytes === 0) return ranges.length === 0

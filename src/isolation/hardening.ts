@@ -9,6 +9,8 @@ export interface Hardening {
   readonly setpriv: string | undefined
   readonly prlimit: string | undefined
   readonly flock: string | undefined
+  /** Of util-linux: sets aside room on the disk. */
+  readonly fallocate: string | undefined
   /** Whether this Node can deny a child everything but its descriptors. */
   readonly hasPermissionModel: boolean
 }
@@ -43,6 +45,7 @@ export function detectHardening(): Hardening {
     setpriv: process.platform === 'linux' ? findTool('setpriv') : undefined,
     prlimit: process.platform === 'linux' ? findTool('prlimit') : undefined,
     flock: findTool('flock'),
+    fallocate: process.platform === 'linux' ? findTool('fallocate') : undefined,
     hasPermissionModel: process.allowedNodeEnvironmentFlags.has('--permission'),
   }
 }

@@ -3,13 +3,16 @@
 // Law: the child speaks first (`ready`, with its version) and gets exactly one `task`. A fetch then goes
 // phase* head (go phase* head)* (receive beat* done | refuse refused) and may end anywhere with `failed`.
 // The child decides nothing: every response's head is a question, and the supervisor answers with another
-// request (`go`), the bytes to take (`receive`) or `refuse`. Body bytes never cross this wire. After its claim
-// (`done`, `refused`, `failed`) the child leaves; only the reap ends the attempt.
+// request (`go`), the bytes to take (`receive`) or `refuse`. While it receives it may be told to stop earlier
+// (`limit`, which it always answers with `limited` and the end it honours) and how fast to go (`rate`, at any
+// time, not answered). A `limit` that crosses the claim stays unanswered. Body bytes never cross this wire.
+// A last `beat` with the exact position precedes every claim of a fetch that received. After its claim (`done`,
+// `refused`, `failed`) the child leaves; only the reap ends the attempt.
 // One JSON object a line, of bounded length; what does not decode is garbled, and garbled is killed.
 
 import * as v from 'valibot'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** What a child may say in one breath: headers are at most 64 KiB, doubled at worst by JSON. */
 export const MAX_MESSAGE_BYTES = 512 * 1024
 /** What it may be told: headers, URL and the certificates of --cacert. */
@@ -48,11 +51,19 @@ export const commandSchema = v.variant('type', [
   v.strictObject({ type: v.literal('go'), url: v.string(), headers: headerList }),
   v.strictObject({
     type: v.literal('receive'),
+    /** Where the first byte that is written belongs in the file. */
     offsetBytes: count,
+    /** How many are written; null: until the body ends. */
     lengthBytes: v.nullable(count),
+    /** So many bytes of the body come first and are dropped: another child has them already. */
+    skipBytes: count,
     /** Where the length is not known: the first byte beyond ends the attempt as `too-large`. */
     maxBytes: v.exactOptional(count),
   }),
+  /** Write nothing at or beyond this position of the file; at most as far as was told before. */
+  v.strictObject({ type: v.literal('limit'), endBytes: count }),
+  /** This child's share of --limit-rate; null: as fast as it comes. */
+  v.strictObject({ type: v.literal('rate'), bytesPerSecond: v.nullable(v.pipe(count, v.minValue(1))) }),
   v.strictObject({ type: v.literal('refuse') }),
 ])
 
@@ -91,9 +102,13 @@ export const childMessageSchema = v.variant('type', [
     remoteAddress: v.nullable(shortText),
     timings,
   }),
+  /** While receiving: the position in the file behind the last byte written. While hashing: bytes read. */
   v.strictObject({ type: v.literal('beat'), bytes: count }),
+  /** The end it honours: as asked, or where it already is. */
+  v.strictObject({ type: v.literal('limited'), endBytes: count }),
   v.strictObject({
     type: v.literal('done'),
+    /** Written by this response, or hashed. */
     bytes: count,
     digests: v.exactOptional(v.record(shortText, v.pipe(v.string(), v.regex(/^[0-9a-f]{32,128}$/)))),
   }),

@@ -1,10 +1,11 @@
-// Decides how one job's life is told: its attempts, waits, answers and signals, each with the time since it began.
-// Knows nothing of logs.
+// Decides how one job's life is told: its attempts, waits, answers and signals, each with the time since it began, and
+// who brought which bytes. Knows nothing of logs.
 
 import type { AttemptRecord, JobRow, RunEvent } from '../core/event.ts'
 import { describe } from '../core/failure.ts'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
+import { rangeText } from './plain.ts'
 
 /** Whether the event belongs to the job of this line, the end of many jobs at once included. */
 export function isAbout(event: RunEvent, line: number): boolean {
@@ -25,37 +26,59 @@ export function isAbout(event: RunEvent, line: number): boolean {
   }
 }
 
-/** The events of one job as a timeline; times are since its first event. */
+const INDENT = ' '.repeat(13)
+
+/**
+ * The events of one job as a timeline, and a table of the ranges of its file when several children brought them; times
+ * are since its first event.
+ */
 export function explainLines(events: readonly RunEvent[]): string[] {
   const start = events[0]?.at
   if (start === undefined) return ['nothing is known of this job in this run']
-  return events.flatMap((event) => {
-    const [first, ...more] = sentencesOf(event)
+  const timeOf = (at: number) => `+${(Math.max(0, at - start) / 1000).toFixed(3)}s`
+  const shared = sharedAttempts(events)
+  const url = events.find((event) => event.type === 'job-started')?.url
+  const timeline = events.flatMap((event) => {
+    const [first, ...more] = sentencesOf(event, shared, url)
     if (first === undefined) return []
-    const time = `+${(Math.max(0, event.at - start) / 1000).toFixed(3)}s`.padStart(11)
-    return [`${time}  ${first}`, ...more.map((line) => `${' '.repeat(13)}${line}`)]
+    return [`${timeOf(event.at).padStart(11)}  ${first}`, ...more.map((line) => INDENT + line)]
   })
+  return [...timeline, ...segmentTable(events, timeOf)]
 }
 
-function sentencesOf(event: RunEvent): string[] {
+/** Numbers of the attempts at which several children fetched: there a number does not say who is meant. */
+function sharedAttempts(events: readonly RunEvent[]): ReadonlySet<number> {
+  const once = new Set<number>()
+  const shared = new Set<number>()
+  for (const event of events) {
+    if (event.type !== 'attempt-started' || event.task !== 'fetch') continue
+    if (once.has(event.n)) shared.add(event.n)
+    once.add(event.n)
+  }
+  return shared
+}
+
+function sentencesOf(event: RunEvent, shared: ReadonlySet<number>, url: string | undefined): string[] {
+  const nameOf = (n: number, pid: number | null) =>
+    `attempt ${n}${shared.has(n) && pid !== null ? ` (pid ${pid})` : ''}`
   switch (event.type) {
     case 'job-started':
       return [`line ${event.line} started: ${printable(event.url)}`, `to ${printable(event.out)}`]
     case 'attempt-started': {
       const child = event.pid === null ? 'without a process of its own' : `pid ${event.pid}`
-      const what = event.task === 'hash' ? 'checks the file' : `asks for ${printable(event.url)}`
-      const from = event.resumed_from > 0 ? ` from byte ${event.resumed_from}` : ''
-      return [`attempt ${event.n} (${child}) ${what}${from}`]
+      const what = event.task === 'hash' ? 'checks the file' : `asks for ${wanted(event, url)}`
+      return [`attempt ${event.n} (${child}) ${what}`]
     }
     case 'response':
-      return [`attempt ${event.n}: HTTP ${event.status}, ${printable(event.answer)}`]
+      return [`${nameOf(event.n, event.pid)}: ${answerText(event)}`]
     case 'signal-sent':
       return [`attempt ${event.n}: ${event.signal} sent to pid ${event.pid}: ${printable(event.reason)}`]
     case 'attempt-ended':
-      return endOfAttempt(event.attempt)
+      return endOfAttempt(event.attempt, nameOf(event.attempt.n, event.attempt.pid), shared.has(event.attempt.n))
     case 'retry-planned': {
       const how = event.start_over ? 'from the start' : 'where it left off'
-      return [`waits ${formatDuration(event.wait_ms)}, then tries again ${how}: ${printable(event.reason)}`]
+      const free = event.counted ? '' : ' (no try was used)'
+      return [`waits ${formatDuration(event.wait_ms)}, then tries again ${how}${free}: ${printable(event.reason)}`]
     }
     case 'job-ended':
       return endOfJob(event.row)
@@ -66,20 +89,60 @@ function sentencesOf(event: RunEvent): string[] {
   }
 }
 
-function endOfAttempt(attempt: AttemptRecord): string[] {
+/** A refusal names the status itself. */
+function answerText({ status, answer }: Extract<RunEvent, { type: 'response' }>): string {
+  const head = `HTTP ${status}`
+  return answer.startsWith(head) ? printable(answer) : `${head}, ${printable(answer)}`
+}
+
+/** The URL need not be said again with each range of it. */
+function wanted({ url, range }: Extract<RunEvent, { type: 'attempt-started' }>, jobUrl: string | undefined): string {
+  const [from, to] = range ?? [0, null]
+  if (to === null) return from > 0 ? `${printable(url)} from byte ${from}` : printable(url)
+  return `bytes ${rangeText([from, to])}${url === jobUrl ? '' : ` of ${printable(url)}`}`
+}
+
+function endOfAttempt(attempt: AttemptRecord, name: string, isShared: boolean): string[] {
   const ended = attempt.signal === null ? `exit code ${attempt.exit_code ?? 'unknown'}` : `died of ${attempt.signal}`
-  const parts = [
-    `attempt ${attempt.n} ${attempt.result}: ${attempt.pid === null ? '' : `${ended}, `}${formatBytes(attempt.bytes)}`,
-  ]
+  const { bytes, range } = attempt
+  const brought =
+    isShared && range !== null && bytes > 0 ? `bytes ${rangeText([range[0], range[0] + bytes])}` : formatBytes(bytes)
+  const parts = [`${name} ${resultOf(attempt)}: ${attempt.pid === null ? '' : `${ended}, `}${brought}`]
   if (attempt.max_rss !== null) parts.push(`${formatBytes(attempt.max_rss)} of memory`)
   if (attempt.lingered) parts.push('had to be killed to leave')
-  if (!attempt.counted) parts.push('not counted as a try')
   const lines = [parts.join(', ')]
   if (attempt.kill_reason !== null) lines.push(`ended by mpdl: ${printable(attempt.kill_reason)}`)
   const sentence = attempt.failure === null ? null : describe(attempt.failure)
   if (sentence !== null && sentence !== attempt.kill_reason) lines.push(printable(sentence))
   if (attempt.stderr !== null) lines.push(`its last words: ${printable(attempt.stderr)}`)
   return lines
+}
+
+/** A child that came too late has not failed. */
+function resultOf({ result, failure }: AttemptRecord): string {
+  return failure?.kind === 'not-needed' ? 'left' : result
+}
+
+/** In the order of the file. Nothing when one child brought it all: the timeline has said that. */
+function segmentTable(events: readonly RunEvent[], timeOf: (at: number) => string): string[] {
+  const segments = events.flatMap((event) =>
+    event.type === 'attempt-ended' && event.attempt.range !== null
+      ? [{ ...event.attempt, range: event.attempt.range }]
+      : [],
+  )
+  if (segments.length < 2) return []
+  segments.sort((a, b) => a.range[0] - b.range[0] || a.started - b.started)
+  const rows = segments.map((segment) => [
+    rangeText(segment.range),
+    formatBytes(segment.bytes),
+    String(segment.pid ?? '-'),
+    timeOf(segment.started),
+    timeOf(segment.ended),
+    resultOf(segment),
+  ])
+  const table = [['bytes', 'brought', 'pid', 'began', 'ended', 'result'], ...rows]
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
+  return table.map((row) => `${INDENT}${row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')}`)
 }
 
 function endOfJob(row: JobRow): string[] {

@@ -1,7 +1,7 @@
 // Decides what a run says where nobody watches: nothing at all on success, so that cron mails only trouble. Knows
 // nothing of cursors.
 
-import type { Reporter, RunEvent } from '../core/event.ts'
+import type { ByteRange, Reporter, RunEvent } from '../core/event.ts'
 import { printable } from '../core/printable.ts'
 import type { Report } from '../core/report.ts'
 import { endedJobs, isAllWell, isTrouble, rememberSignals } from '../core/report.ts'
@@ -48,11 +48,18 @@ export function nameKeeper(): (event: RunEvent) => string | undefined {
   }
 }
 
-/** `line 17 pid 4242 image.jpg`, and which attempt it is when it is not the first. */
+/** `1024-2047`, `1024-` where the end is not known: both ends count, as in HTTP (RFC 9110 §14.1.2). */
+export function rangeText([from, to]: ByteRange): string {
+  if (to === null) return `${from}-`
+  return to > from ? `${from}-${to - 1}` : 'none'
+}
+
+/** `line 17 pid 4242 image.jpg`, which bytes of it if not all, and which attempt it is when it is not the first. */
 export function startLine(event: Extract<RunEvent, { type: 'attempt-started' }>, name: string): string {
   const pid = event.pid === null ? '' : ` pid ${event.pid}`
   const task = event.task === 'hash' ? ' checking' : ''
-  return `line ${event.line}${pid}${task} ${printable(name)}${event.n > 1 ? ` (attempt ${event.n})` : ''}`
+  const bytes = event.range !== null && event.range[1] !== null ? ` bytes ${rangeText(event.range)}` : ''
+  return `line ${event.line}${pid}${task} ${printable(name)}${bytes}${event.n > 1 ? ` (attempt ${event.n})` : ''}`
 }
 
 /** Reports to a file, a pipe, a journal or cron. */

@@ -25,11 +25,13 @@ export function statusLines(status: Status, report: Report): string[] {
   ]
 }
 
-function activeText({ line, phase, pid, bytes, sizeBytes, attempt, startedAt, out }: Progress, at: number): string {
+function activeText(progress: Progress, at: number): string {
+  const { line, phase, pid, segments, bytes, sizeBytes, attempt, startedAt, out } = progress
   const share = sizeBytes === null || sizeBytes === 0 ? '' : ` (${Math.floor((bytes / sizeBytes) * 100)}%)`
   const size = sizeBytes === null ? ' of unknown' : ` of ${formatBytes(sizeBytes)}${share}`
   const parts = [`line ${line} ${phase} ${formatBytes(bytes)}${size}`]
-  if (pid !== null) parts.push(`pid ${pid}`)
+  if (segments > 1) parts.push(`${segments} children`)
+  else if (pid !== null) parts.push(`pid ${pid}`)
   if (attempt > 1) parts.push(`attempt ${attempt}`)
   return `${parts.join(', ')}, for ${formatDuration(Math.max(0, at - startedAt))}: ${printable(out)}`
 }

@@ -6,6 +6,8 @@ import type { Progress, Reporter, RunEvent, Status } from '../core/event.ts'
 import { printable, printableAscii } from '../core/printable.ts'
 import type { Report } from '../core/report.ts'
 import { endedJobs, isTrouble, rememberSignals } from '../core/report.ts'
+import type { Range } from '../core/segment.ts'
+import { contiguousBytes, totalBytes } from '../core/segment.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 import { nameKeeper, startLine } from './plain.ts'
 import { bulkLine, counted, grouped, rowLine, summaryLines } from './summary.ts'
@@ -104,7 +106,7 @@ const PHASE_WORDS: Readonly<Record<Progress['phase'], string>> = {
 }
 
 function activeLine({ progress, bytesPerSecond }: ActiveLine, width: number, style: FrameStyle): string {
-  const { bytes, sizeBytes, phase, attempt, out } = progress
+  const { bytes, ranges, segments, sizeBytes, phase, attempt, out } = progress
   const share = sizeBytes === null || sizeBytes === 0 ? null : Math.min(1, bytes / sizeBytes)
   const word = PHASE_WORDS[phase]
   const percent = (share === null ? '' : `${Math.floor(share * 100)}%`).padStart(4)
@@ -116,14 +118,18 @@ function activeLine({ progress, bytesPerSecond }: ActiveLine, width: number, sty
   let right: string
   if (width >= 90) {
     const eta = (left === '' ? '' : `ETA ${left}`).padEnd(10)
-    right = `${barOf(share, 18, style.isUtf8)} ${percent} ${size} ${speed} ${eta}${again}`
-  } else if (width >= 72) right = `${barOf(share, 8, style.isUtf8)}${size} ${speed} ${left.padStart(6)}${again}`
+    right = `${barOf(ranges, sizeBytes, 18, style.isUtf8)} ${percent} ${size} ${speed} ${eta}${again}`
+  } else if (width >= 72)
+    right = `${barOf(ranges, sizeBytes, 8, style.isUtf8)}${size} ${speed} ${left.padStart(6)}${again}`
   else if (width >= 54) right = `${size} ${speed}${again}`
   else if (width >= 32) right = `${percent} ${speed}${again}`
   else right = percent.trim() === '' ? word : percent
   const nameWidth = Math.max(NAME_MIN_COLUMNS, width - right.length - 1)
-  const name = fitName(shownText(printable(out), style.isUtf8), nameWidth, style)
-  return style.ruler.slice(`${name} ${right}`, 0, width).trimEnd()
+  // Taken from the name, so that what stands to its right keeps its columns; where the name is short of room, it goes.
+  const several = segments > 1 ? ` ${style.isUtf8 ? '×' : 'x'}${segments}` : ''
+  const mark = nameWidth - several.length < NAME_MIN_COLUMNS ? '' : several
+  const name = fitName(shownText(printable(out), style.isUtf8), nameWidth - mark.length, style)
+  return style.ruler.slice(`${name}${mark} ${right}`, 0, width).trimEnd()
 }
 
 /** A name in exactly `width` columns. Cut in its middle, because siblings differ at their ends. */
@@ -140,13 +146,22 @@ function fitName(name: string, width: number, { ruler, isUtf8 }: FrameStyle): st
   return over > 0 ? ruler.slice(cut, 0, width) : cut + ' '.repeat(-over)
 }
 
-function barOf(share: number | null, width: number, isUtf8: boolean): string {
-  const [full, empty] = isUtf8 ? ['━', '─'] : ['#', '-']
-  if (share === null) return ' '.repeat(width + 2)
-  const done = Math.floor(share * width)
-  return isUtf8
-    ? ` ${full.repeat(done)}${empty.repeat(width - done)} `
-    : `[${full.repeat(done)}${empty.repeat(width - done)}]`
+/**
+ * Each cell stands for its share of the file's bytes, and is full only when all of them are there. What grows from the
+ * beginning alone needs no more; of several stretches each would be invisible until it filled a cell, so they are
+ * marked.
+ */
+function barOf(ranges: readonly Range[], sizeBytes: number | null, width: number, isUtf8: boolean): string {
+  if (sizeBytes === null || sizeBytes === 0) return ' '.repeat(width + 2)
+  const [full, begun, empty] = isUtf8 ? ['━', '╸', '─'] : ['#', '+', '-']
+  const isOneStretch = contiguousBytes(ranges) === totalBytes(ranges)
+  const cells = Array.from({ length: width }, (_, cell) => {
+    const from = (sizeBytes * cell) / width
+    const to = (sizeBytes * (cell + 1)) / width
+    if (ranges.some(([start, end]) => start <= from && end >= to)) return full
+    return !isOneStretch && ranges.some(([start, end]) => start < to && end > from) ? begun : empty
+  }).join('')
+  return isUtf8 ? ` ${cells} ` : `[${cells}]`
 }
 
 /** How many rows lines of these widths take in a window of `columns`: terminals wrap old lines when it narrows. */

@@ -1,6 +1,6 @@
 // Turns an ended child into the record the report keeps of it.
 
-import type { AttemptRecord } from '../core/event.ts'
+import type { AttemptRecord, ByteRange } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { printable } from '../core/printable.ts'
 import { redactText, redactUrl } from '../core/redact.ts'
@@ -17,6 +17,7 @@ export interface AttemptFacts {
   readonly endedAtMs: number
   readonly movedBytes: number
   readonly resumedFromBytes: number
+  readonly range: ByteRange | null
   readonly waitMs: number
   readonly isUnchanged: boolean
   readonly failure: Failure | undefined
@@ -37,6 +38,7 @@ export function attemptRecord(facts: AttemptFacts, end: ChildEnd): AttemptRecord
     signal_sent: end.signalSent ?? null,
     max_rss: end.maxResidentBytes ?? null,
     bytes: facts.movedBytes,
+    range: facts.range,
     resumed_from: facts.resumedFromBytes,
     wait_ms: facts.waitMs,
     result: failure !== undefined ? 'failed' : facts.isUnchanged ? 'unchanged' : 'done',

@@ -37,8 +37,12 @@ export interface ChildRunOptions {
   readonly order: WorkOrder
   readonly limits: AttemptLimits
   readonly host: string
-  /** Bytes of the file that are really there; growth is what keeps a transfer from counting as stalled. */
-  readonly lengthOnDisk: () => number
+  /** How far its work came, as far as it is believed; growth keeps a transfer from counting as stalled. */
+  readonly positionBytes: () => number
+  /** What it says it wrote to the file, for the kernel to confirm. */
+  readonly claimedBytes?: () => number
+  /** Its share of --limit-rate. */
+  readonly allowedBytesPerSecond?: () => number | undefined
   readonly onMessage: (message: ChildMessage, child: ChildRun) => void
   readonly onSpawned: (pid: number) => void
   readonly onSignal: (pid: number, signal: string, reason: string) => void
@@ -51,8 +55,8 @@ export class ChildRun {
   readonly #lease: Lease
   #attempt: Attempt
   #resolve: (end: ChildEnd) => void = () => {}
-  #lastLength = 0
-  #windowStartLength = 0
+  #lastPosition = 0
+  #windowStartPosition = 0
   #maxResidentBytes = 0
   #lastWords = ''
   #isSettled = false
@@ -63,7 +67,7 @@ export class ChildRun {
       this.#resolve = resolve
     })
     this.#timers = options.deadlines.handle((timer) => this.#onTimer(timer))
-    this.#lastLength = options.lengthOnDisk()
+    this.#lastPosition = options.positionBytes()
     const [attempt, effects] = begin(options.host, options.limits)
     this.#attempt = attempt
     this.#lease = options.isolation.start(options.order, (event) => this.#onLease(event))
@@ -91,7 +95,7 @@ export class ChildRun {
   }
 
   setPhase(phase: TransferPhase): void {
-    if (phase === 'receiving') this.#windowStartLength = this.#options.lengthOnDisk()
+    if (phase === 'receiving') this.#windowStartPosition = this.#lastPosition = this.#options.positionBytes()
     this.#input({ on: 'phase', phase })
   }
 
@@ -111,6 +115,10 @@ export class ChildRun {
     const sight = lookAt(pid)
     if (sight !== undefined) this.#maxResidentBytes = Math.max(this.#maxResidentBytes, sight.residentBytes)
     this.#noteGrowth()
+    const claimed = this.#options.claimedBytes?.() ?? 0
+    if (sight?.writtenBytes !== undefined && claimed > sight.writtenBytes) {
+      this.stop({ kind: 'garbled', detail: `says it wrote ${claimed} bytes, the kernel counted ${sight.writtenBytes}` })
+    }
     this.#input({
       on: 'observed',
       stopped: sight?.isStopped ?? false,
@@ -120,15 +128,16 @@ export class ChildRun {
   }
 
   #noteGrowth(): void {
-    const length = this.#options.lengthOnDisk()
-    if (length > this.#lastLength) this.#input({ on: 'grew' })
-    this.#lastLength = length
+    const position = this.#options.positionBytes()
+    if (position > this.#lastPosition) this.#input({ on: 'grew' })
+    this.#lastPosition = position
   }
 
   #onLease(event: LeaseEvent): void {
     switch (event.kind) {
       case 'message':
-        return this.#onMessage(event.message)
+        // One that was given up may wake and speak; nobody waits for it any more.
+        return this.#isSettled ? undefined : this.#onMessage(event.message)
       case 'garbled':
         return this.#input({ on: 'garbled', detail: event.detail })
       case 'closed':
@@ -148,8 +157,8 @@ export class ChildRun {
         return this.#input({ on: 'phase', phase: message.phase })
       case 'beat':
         this.#input({ on: 'beat' })
-        this.#noteGrowth()
-        break
+        this.#options.onMessage(message, this)
+        return this.#noteGrowth()
       case 'done':
         this.#input({
           on: 'claim',
@@ -167,19 +176,26 @@ export class ChildRun {
         this.#input({ on: 'claim', claim: { kind: 'failed', failure: message.failure } })
         break
       case 'head':
+      case 'limited':
         break
     }
     this.#options.onMessage(message, this)
   }
 
   #onTimer(timer: Timer): void {
-    const before = this.#lastLength
+    const before = this.#lastPosition
     this.#noteGrowth()
     // Bytes came since the last look: that was no stall, and the timer is armed anew.
-    if (timer === 'phase' && this.phase === 'receiving' && this.#lastLength > before) return
-    const bytesInWindow = this.#lastLength - this.#windowStartLength
-    if (timer === 'speed') this.#windowStartLength = this.#lastLength
-    this.#input({ on: 'timer', timer, bytesInWindow })
+    if (timer === 'phase' && this.phase === 'receiving' && this.#lastPosition > before) return
+    const bytesInWindow = this.#lastPosition - this.#windowStartPosition
+    if (timer === 'speed') this.#windowStartPosition = this.#lastPosition
+    const allowedBytesPerSecond = this.#options.allowedBytesPerSecond?.()
+    this.#input({
+      on: 'timer',
+      timer,
+      bytesInWindow,
+      ...(allowedBytesPerSecond === undefined ? {} : { allowedBytesPerSecond }),
+    })
   }
 
   #input(input: AttemptInput): void {

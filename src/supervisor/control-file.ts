@@ -34,6 +34,8 @@ const schema = v.object({
     isDateStrong: v.exactOptional(v.boolean()),
   }),
   sizeBytes: v.nullable(whole),
+  /** Begun by another tool and adopted with -c: of which version these bytes are, nobody knows. */
+  isForeign: v.exactOptional(v.literal(true)),
   /** In the page cache at least: true for this boot only. */
   completed: ranges,
   /** On the disk, fdatasynced: true for ever. */
@@ -50,6 +52,7 @@ export interface Control {
   readonly urlKey: string
   readonly validator: Validator
   readonly sizeBytes: number | undefined
+  readonly isForeign?: true
   readonly completed: readonly Range[]
   readonly synced: readonly Range[]
   readonly bootId: string | undefined

@@ -1,18 +1,18 @@
-// The conversation of one fetch: what is asked, how each response's head is answered, how far the bytes came.
-// Knows the part and the rules of core; knows nothing of processes or of what happens to the file afterwards.
+// The conversation of one fetch: what is asked, and how each response's head is answered. Knows the rules of core;
+// knows nothing of processes, of the part or of what happens to the bytes.
 
 import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { decideHop } from '../core/redirect.ts'
-import { type Request, requestFor } from '../core/request.ts'
+import type { Request } from '../core/request.ts'
+import { requestFor } from '../core/request.ts'
 import type { Answer, Ask } from '../core/response.ts'
 import { decideResponse } from '../core/response.ts'
+import type { Range } from '../core/segment.ts'
 import { header } from '../core/validator.ts'
 import type { ChildMessage, Command } from '../protocol/message.ts'
-import { diskFull, noRoomFor } from './disk-space.ts'
-import type { PartFile } from './part-file.ts'
 import type { Settings } from './settings.ts'
 
 /** Facts of the last response, for the report. */
@@ -28,30 +28,42 @@ export interface ResponseFacts {
   startTransferMs?: number
 }
 
+/** An answer whose bytes belong to the file. */
+export type Fit = Extract<Answer, { do: 'receive' }>
+
 export interface ExchangeOptions {
   readonly job: Job
   readonly requestedUrl: string
   readonly ask: Ask
-  readonly part: PartFile
+  /** It is the only one that works on the file: it may begin it anew. Others may only bring what they were sent for. */
+  readonly mayStartOver: boolean
   readonly settings: Settings
   readonly nowMs: () => number
   readonly send: (command: Command) => void
   readonly onPhase: (phase: 'held' | 'receiving') => void
   /** A redirect leads to `host`: true to go on at once, false when {@link Exchange.resume} will be called. */
   readonly onHop: (host: string) => boolean
+  /**
+   * The answer fits, `isRest` to what is there already; {@link Exchange.receive} or {@link Exchange.refuse} follows,
+   * perhaps later.
+   */
+  readonly onFit: (answer: Fit, isRest: boolean) => void
   /** A sentence for the log about each answer. */
   readonly onAnswer: (status: number, sentence: string) => void
 }
 
 export class Exchange {
   readonly facts: ResponseFacts = { redirects: 0 }
-  readonly warnings: string[] = []
   readonly #options: ExchangeOptions
   #ask: Ask
   #url: string
   #heldHop: (() => void) | undefined
-  #askedWholeBecause: string | undefined
-  #receiving: Extract<Answer, { do: 'receive' }> | undefined
+  /** A request is out whose answer has not come. */
+  #isAsking = true
+  #fit: { readonly answer: Fit; readonly status: number } | undefined
+  #isReceiving = false
+  /** Why bytes that are there are not built upon. */
+  startOverBecause: string | undefined
   /** Why the response was refused; wins over whatever the child says then. */
   failure: Failure | undefined
   unchanged: 'part' | 'target' | undefined
@@ -70,31 +82,12 @@ export class Exchange {
   }
 
   get isReceiving(): boolean {
-    return this.#receiving !== undefined
+    return this.#isReceiving
   }
 
-  /** Where this response's bytes begin. */
-  get offsetBytes(): number {
-    return this.#receiving?.offsetBytes ?? 0
-  }
-
-  get lengthBytes(): number | undefined {
-    return this.#receiving?.lengthBytes
-  }
-
-  get sizeBytes(): number | undefined {
-    return this.unchanged === 'part' ? this.#options.part.sizeBytes : this.#receiving?.sizeBytes
-  }
-
-  /** Bytes of the file that are really there; what the child claims is not asked. */
-  recordProgress(): number {
-    const { part } = this.#options
-    if (this.#receiving === undefined) return part.completedBytes
-    const { offsetBytes, sizeBytes } = this.#receiving
-    const length = part.lengthOnDisk()
-    const end = sizeBytes === undefined ? length : Math.min(length, sizeBytes)
-    part.record(offsetBytes, end)
-    return Math.max(offsetBytes, end)
+  /** False: a head that comes now answers nothing. */
+  get isAsking(): boolean {
+    return this.#isAsking
   }
 
   /** A held redirect's host has room now. */
@@ -105,8 +98,9 @@ export class Exchange {
   }
 
   onHead(message: Extract<ChildMessage, { type: 'head' }>): void {
-    const { settings, nowMs, part } = this.#options
+    const { settings, nowMs } = this.#options
     const { status, headers } = message
+    this.#isAsking = false
     this.#noteFacts(message)
     const { maxFileSizeBytes } = settings
     const rules = { nowMs: nowMs(), ...(maxFileSizeBytes === undefined ? {} : { maxFileSizeBytes }) }
@@ -115,31 +109,67 @@ export class Exchange {
       case 'redirect':
         return this.#onRedirect(answer.location, status)
       case 'ask-whole':
+        if (!this.#options.mayStartOver) return this.#refuseRange(answer.reason, status)
         // At most once: a request for the whole cannot be answered like this again.
-        this.#askedWholeBecause = answer.reason
+        this.startOverBecause = answer.reason
         this.#ask = { kind: 'whole' }
         this.#options.onAnswer(status, `asked for the whole file: ${answer.reason}`)
         return this.#go(this.#url)
       case 'unchanged':
         this.unchanged = answer.of
         this.#options.onAnswer(status, answer.of === 'part' ? 'the part is whole and current' : 'unchanged')
-        return this.#refuse(undefined)
+        return this.refuse()
       case 'fail':
         this.#options.onAnswer(status, describe(answer.failure))
-        return this.#refuse(answer.failure)
+        return this.refuse(answer.failure)
       case 'receive': {
-        const failure = diskFull(settings) ?? noRoomFor(answer.lengthBytes ?? 0, settings) ?? this.#begin(answer, part)
-        if (failure !== undefined) return this.#refuse(failure)
+        const isRest = status === 206
+        if (!isRest && (this.#ask.kind === 'rest' || this.#ask.kind === 'continue')) {
+          const reason = 'the server sent the whole file'
+          if (!this.#options.mayStartOver) return this.#refuseRange(reason, status)
+          this.startOverBecause ??= reason
+        }
         const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
         this.mtimeMs = Number.isNaN(modifiedMs) ? undefined : modifiedMs
-        const length = answer.lengthBytes === undefined ? 'a body of unknown length' : `${answer.lengthBytes} bytes`
-        this.#options.onAnswer(status, `receive ${length} from ${answer.offsetBytes}`)
-        this.#options.onPhase('receiving')
-        const { offsetBytes, lengthBytes = null } = answer
-        const limit = maxFileSizeBytes === undefined ? {} : { maxBytes: maxFileSizeBytes }
-        return this.#options.send({ type: 'receive', offsetBytes, lengthBytes, ...limit })
+        this.#fit = { answer, status }
+        return this.#options.onFit(answer, isRest)
       }
     }
+  }
+
+  /**
+   * Takes the bytes of the answer that fitted: `[from, to)` of the file, to the body's end when `to` is not finite. The
+   * first `skipBytes` of the answer come before `from`.
+   */
+  receive([from, to]: Range, skipBytes: number): void {
+    const { onAnswer, onPhase, send, settings } = this.#options
+    if (this.#fit === undefined) throw new Error('there is no answer to receive')
+    const { answer, status } = this.#fit
+    const ofAnswer = answer.lengthBytes === undefined ? Number.POSITIVE_INFINITY : answer.lengthBytes - skipBytes
+    // Others may have brought more meanwhile than this answer holds.
+    const length = Math.max(0, Math.min(ofAnswer, to - from))
+    const lengthBytes = Number.isFinite(length) ? length : null
+    onAnswer(
+      status,
+      `receive ${lengthBytes === null ? 'a body of unknown length' : `${lengthBytes} bytes`} from ${from}`,
+    )
+    this.#isReceiving = true
+    onPhase('receiving')
+    const { maxFileSizeBytes } = settings
+    const limit = maxFileSizeBytes === undefined ? {} : { maxBytes: maxFileSizeBytes }
+    send({ type: 'receive', offsetBytes: from, lengthBytes, skipBytes, ...limit })
+  }
+
+  /** Wants nothing of the answer; `failure` then wins over whatever the child says. */
+  refuse(failure?: Failure): void {
+    this.failure = failure
+    this.#options.send({ type: 'refuse' })
+  }
+
+  #refuseRange(reason: string, status: number): void {
+    const failure: Failure = { kind: 'range-refused', reason }
+    this.#options.onAnswer(status, describe(failure))
+    this.refuse(failure)
   }
 
   #noteFacts({ status, headers, timings, remoteAddress }: Extract<ChildMessage, { type: 'head' }>): void {
@@ -158,24 +188,12 @@ export class Exchange {
     } satisfies Partial<Record<keyof ResponseFacts, unknown>>)
   }
 
-  #begin(answer: Extract<Answer, { do: 'receive' }>, part: PartFile): Failure | undefined {
-    const dropped = part.completedBytes
-    if (answer.offsetBytes === 0 && dropped > 0) {
-      this.warnings.push(
-        `started over, ${dropped} bytes dropped: ${this.#askedWholeBecause ?? 'the server sent the whole file'}`,
-      )
-    }
-    const failure = part.begin(answer.validator, answer.sizeBytes, answer.offsetBytes)
-    if (failure === undefined) this.#receiving = answer
-    return failure
-  }
-
   #onRedirect(location: string, status: number): void {
     const { settings, onAnswer, onPhase, onHop } = this.#options
     const hop = decideHop(this.#url, location, this.facts.redirects, settings.maxRedirects)
     if (hop.do === 'refuse') {
       onAnswer(status, describe(hop.failure))
-      return this.#refuse(hop.failure)
+      return this.refuse(hop.failure)
     }
     this.facts.redirects++
     onAnswer(status, `redirected to ${redactUrl(hop.url)}`)
@@ -186,11 +204,7 @@ export class Exchange {
 
   #go(url: string): void {
     this.#url = url
+    this.#isAsking = true
     this.#options.send({ type: 'go', ...this.request() })
-  }
-
-  #refuse(failure: Failure | undefined): void {
-    this.failure = failure
-    this.#options.send({ type: 'refuse' })
   }
 }

@@ -5,6 +5,7 @@ import type { Failure } from '../core/failure.ts'
 import { describe, outcomeOf } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
+import { totalBytes } from '../core/segment.ts'
 import type { JobEnd, JobRun, JobRunResult } from './job-run.ts'
 
 export interface JobState {
@@ -22,6 +23,10 @@ export interface JobState {
   /** The wait before the next attempt, or before the one under way. */
   waitMs: number
   startOver: boolean
+  /** What was there when the first response began, and was kept; undefined before it. */
+  resumedFromBytes: number | undefined
+  /** The most bytes of the file that were ever there. */
+  furthestBytes: number
   /** The attempt under way; none while it waits. */
   run: JobRun | undefined
   lastFailure: Failure | undefined
@@ -31,14 +36,19 @@ export interface JobState {
 /** How far the attempt under way came; nothing while the job waits. */
 export function progressOf({ job, run, attempt }: JobState): Progress[] {
   if (run === undefined) return []
+  const { children, ranges } = run
+  // The one that is furthest speaks for all.
+  const child = children.find(({ phase }) => phase === 'receiving') ?? children[0]
   return [
     {
       index: job.index,
       line: job.line,
       out: job.target,
-      pid: run.child?.pid ?? null,
-      phase: run.child?.phase ?? 'starting',
-      bytes: run.bytes,
+      pid: child?.pid ?? null,
+      phase: child?.phase ?? 'starting',
+      bytes: totalBytes(ranges),
+      ranges,
+      segments: children.length,
       sizeBytes: run.sizeBytes ?? null,
       attempt,
       startedAt: run.startedAtMs,
@@ -52,7 +62,7 @@ export function rowOf(state: JobState, end: JobEnd, nowMs: number): JobRow {
   const facts = lastResult?.facts
   const fetches = attempts.filter(({ task }) => task === 'fetch')
   const bytes = fetches.reduce((sum, attempt) => sum + attempt.bytes, 0)
-  const transferMs = fetches.reduce((sum, { started, ended }) => sum + ended - started, 0)
+  const transferMs = coveredMs(fetches)
   return {
     id: job.id,
     index: job.index,
@@ -66,7 +76,7 @@ export function rowOf(state: JobState, end: JobEnd, nowMs: number): JobRow {
     http_code: facts?.status ?? null,
     size_download: bytes,
     size: end.ok ? end.sizeBytes : null,
-    resumed_from: fetches[0]?.resumed_from ?? 0,
+    resumed_from: state.resumedFromBytes ?? 0,
     proof: end.ok ? end.proof : null,
     sha256: lastResult?.sha256 ?? null,
     etag: facts?.etag ?? null,
@@ -83,6 +93,17 @@ export function rowOf(state: JobState, end: JobEnd, nowMs: number): JobRow {
     warnings: state.warnings,
     attempts,
   }
+}
+
+/** How long at least one of them was at work. */
+function coveredMs(attempts: readonly AttemptRecord[]): number {
+  let untilMs = 0
+  let sumMs = 0
+  for (const { started, ended } of attempts.toSorted((a, b) => a.started - b.started)) {
+    sumMs += Math.max(0, ended - Math.max(started, untilMs))
+    untilMs = Math.max(untilMs, ended)
+  }
+  return sumMs
 }
 
 function seconds(ms: number | undefined): number | null {

@@ -7,6 +7,8 @@ export interface ProcessSight {
   /** Stopped by a signal or a tracer. */
   readonly isStopped: boolean
   readonly residentBytes: number
+  /** All it ever handed to write calls, as the kernel counts; undefined where that may not be read. */
+  readonly writtenBytes: number | undefined
 }
 
 /** Undefined when the process is gone, is a zombie, or the platform has no /proc. */
@@ -16,7 +18,20 @@ export function lookAt(pid: number): ProcessSight | undefined {
     const state = /^State:\s+(\S)/m.exec(status)?.[1] ?? ''
     if (state === 'Z' || state === 'X') return undefined
     const residentKiB = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0)
-    return { isStopped: state === 'T' || state === 't', residentBytes: residentKiB * 1024 }
+    return {
+      isStopped: state === 'T' || state === 't',
+      residentBytes: residentKiB * 1024,
+      writtenBytes: writtenBytesOf(pid),
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function writtenBytesOf(pid: number): number | undefined {
+  try {
+    const written = /^wchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1]
+    return written === undefined ? undefined : Number(written)
   } catch {
     return undefined
   }

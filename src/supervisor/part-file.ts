@@ -2,6 +2,7 @@
 // whole. Knows nothing of HTTP, attempts or children.
 
 import {
+  chmodSync,
   closeSync,
   constants,
   existsSync,
@@ -11,6 +12,7 @@ import {
   fsync,
   ftruncateSync,
   futimesSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -23,8 +25,10 @@ import { promisify } from 'node:util'
 import { execa } from 'execa'
 import type { Failure } from '../core/failure.ts'
 import type { Range } from '../core/segment.ts'
-import { addRange, contiguousBytes, tiles } from '../core/segment.ts'
+import { missingRanges, tiles, totalBytes, without } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
+import { canRecognise } from '../core/validator.ts'
+import { inherited } from '../isolation/descriptor.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Control } from './control-file.ts'
 import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
@@ -48,6 +52,8 @@ export interface PartIdentity {
   /** The keys of the job's other mirrors: a part begun from one may be continued from another. */
   readonly mirrorKeys: readonly string[]
   readonly bootId: string | undefined
+  /** Whose bytes may be continued besides mpdl's own: those of a part without a note, those of the target too, or none. */
+  readonly adopts: 'nothing' | 'part' | 'target'
 }
 
 export interface CommitOptions {
@@ -117,11 +123,36 @@ export async function openPart(
   if (refused !== undefined) return { ok: false, failure: refused }
   const finalPath = join(dir, target)
   const path = `${finalPath}.part`
+  let adoptedMode: number | undefined
+  try {
+    if (identity.adopts === 'target') adoptedMode = moveToPart(finalPath, path)
+  } catch (error) {
+    return { ok: false, failure: diskFailure(error, 'continue', finalPath) }
+  }
+  const opened = await lockPart(finalPath, path, { identity, hardening, adoptedMode })
+  // Where another run has the lock, the bytes are in its hands now.
+  if (!opened.ok && adoptedMode !== undefined && opened.failure.kind !== 'locked') {
+    giveBack(path, finalPath, adoptedMode)
+  }
+  return opened
+}
+
+interface LockOrder {
+  readonly identity: PartIdentity
+  readonly hardening: Hardening
+  readonly adoptedMode: number | undefined
+}
+
+async function lockPart(
+  finalPath: string,
+  path: string,
+  { identity, hardening, adoptedMode }: LockOrder,
+): Promise<Opened> {
   // Between our open and our lock the other run may have renamed the file away: then it is another file's now.
   for (let attempt = 0; attempt < 20; attempt++) {
     let descriptor: number
     try {
-      descriptor = openPlainFile(path)
+      descriptor = openPlainFile(path, identity.adopts !== 'nothing')
     } catch (error) {
       if (codeOf(error) === 'ELOOP') return { ok: false, failure: { kind: 'target-is-symlink', path } }
       if (codeOf(error) === 'EISDIR') return { ok: false, failure: { kind: 'target-is-directory', path } }
@@ -140,7 +171,7 @@ export async function openPart(
     }
     if (isSameFile(descriptor, path)) {
       try {
-        return { ok: true, part: new PartFile(descriptor, finalPath, identity) }
+        return { ok: true, part: new PartFile(descriptor, finalPath, identity, adoptedMode) }
       } catch (error) {
         // Where there is no room for the note, a new part is only litter; an old one still has its bytes.
         if (fstatSync(descriptor).size === 0) rmSync(path, { force: true })
@@ -153,7 +184,36 @@ export async function openPart(
   return { ok: false, failure: { kind: 'locked', path } }
 }
 
-function openPlainFile(path: string): number {
+/**
+ * Makes an unfinished file the part, unless there is one already. By a link, because a rename would replace a part that
+ * another run has begun meanwhile. Gives the mode it had; undefined when it stays where it is.
+ */
+function moveToPart(finalPath: string, path: string): number | undefined {
+  const stat = lstatSync(finalPath)
+  const part = lstatSync(path, { throwIfNoEntry: false })
+  // A run that was killed between the link and the removal has left one file with both names.
+  const isHalfMoved = part !== undefined && part.ino === stat.ino && part.dev === stat.dev && stat.nlink === 2
+  if (!isHalfMoved) {
+    if (part !== undefined || !stat.isFile() || stat.nlink > 1 || stat.size === 0) return undefined
+    linkSync(finalPath, path)
+  }
+  rmSync(finalPath)
+  return stat.mode & 0o777
+}
+
+/** What was to be continued goes back to where it stood. */
+function giveBack(path: string, finalPath: string, mode: number): void {
+  try {
+    chmodSync(path, mode)
+    linkSync(path, finalPath)
+    rmSync(path)
+    rmSync(`${path}.json`, { force: true })
+  } catch (error) {
+    diskFailure(error, 'give back', finalPath)
+  }
+}
+
+function openPlainFile(path: string, adoptForeign: boolean): number {
   const base = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK
   try {
     return openSync(path, base | constants.O_CREAT | constants.O_EXCL, 0o600)
@@ -167,12 +227,20 @@ function openPlainFile(path: string): number {
     throw Object.assign(new Error('not a plain file of its own'), { code: 'EEXIST' })
   }
   // mpdl writes the note before the first byte and removes it after the part: bytes without a note are not ours.
-  if (stat.size > 0 && !existsSync(`${path}.json`)) {
+  if (stat.size > 0 && !adoptForeign && isForeign(path)) {
     closeSync(descriptor)
     throw Object.assign(new Error('a part of somebody else'), { code: FOREIGN })
   }
   fchmodSync(descriptor, 0o600)
   return descriptor
+}
+
+/** Also when the note is of a run that adopted it and was killed before any server had vouched for its version. */
+function isForeign(path: string): boolean {
+  const controlPath = `${path}.json`
+  if (!existsSync(controlPath)) return true
+  const control = readControl(controlPath)
+  return control?.isForeign === true && !canRecognise(control.validator)
 }
 
 function isSameFile(descriptor: number, path: string): boolean {
@@ -222,37 +290,53 @@ export class PartFile {
   /** Counts the beginnings, so that a late sync is not taken for one of these bytes. */
   #transfer = 0
   #isSyncing = false
+  #isForeign = false
+  /** Of the target it was made from. */
+  readonly #adoptedMode: number | undefined
+  /** A response has begun: the bytes may be others than were found. */
+  #hasBegun = false
   #isClosed = false
   /** It was committed or discarded: a late note would be one of nothing. */
   #isGone = false
 
   /** Throws what the disk throws when the note cannot be written. */
-  constructor(descriptor: number, finalPath: string, identity: PartIdentity) {
+  constructor(descriptor: number, finalPath: string, identity: PartIdentity, adoptedMode: number | undefined) {
     this.descriptor = descriptor
     this.finalPath = finalPath
     this.path = `${finalPath}.part`
     this.#controlPath = `${this.path}.json`
     this.#identity = identity
+    this.#adoptedMode = adoptedMode
     this.#adopt()
     this.#write()
   }
 
   #adopt(): void {
-    const { bootId, job, urlKey, mirrorKeys } = this.#identity
+    const { bootId, job, urlKey, mirrorKeys, adopts } = this.#identity
+    const { size } = fstatSync(this.descriptor)
+    if (adopts !== 'nothing' && size > 0 && !existsSync(this.#controlPath)) {
+      this.#isForeign = true
+      this.#completed = [[0, size]]
+      return
+    }
     const control = readControl(this.#controlPath)
     if (control === undefined || control.job !== job) return
     if (control.urlKey !== urlKey && !mirrorKeys.includes(control.urlKey)) return
-    const kept = survivingRanges(control, bootId, fstatSync(this.descriptor).size)
-    if (kept.length === 0) return
+    this.#completed = survivingRanges(control, bootId, size)
+    if (this.#completed.length === 0) return
+    this.#isForeign = control.isForeign === true
     this.#validator = control.validator
     this.#sizeBytes = control.sizeBytes
-    this.#completed = kept
     this.#synced = control.synced
   }
 
-  /** Bytes from 0 on that are there and of the version `validator` names. */
+  /** Which bytes are there, of the version {@link validator} names. */
+  get completed(): readonly Range[] {
+    return this.#completed
+  }
+
   get completedBytes(): number {
-    return contiguousBytes(this.#completed)
+    return totalBytes(this.#completed)
   }
 
   get validator(): Validator {
@@ -263,8 +347,18 @@ export class PartFile {
     return this.#sizeBytes
   }
 
+  /** Its bytes are another tool's: of which version, nobody knows. */
+  get isForeign(): boolean {
+    return this.#isForeign
+  }
+
   get isComplete(): boolean {
-    return this.#sizeBytes !== undefined && this.#sizeBytes > 0 && this.completedBytes === this.#sizeBytes
+    return this.#sizeBytes !== undefined && this.#sizeBytes > 0 && tiles(this.#completed, this.#sizeBytes)
+  }
+
+  /** The first bytes that are not there; to the end of the file when nobody knows where that is. */
+  get firstMissing(): Range | undefined {
+    return missingRanges(this.#completed, this.#sizeBytes ?? Number.POSITIVE_INFINITY)[0]
   }
 
   /** False when somebody removed or replaced the part behind our back. */
@@ -277,14 +371,30 @@ export class PartFile {
     return fstatSync(this.descriptor).size
   }
 
-  /** A response's bytes begin at `fromBytes`: what is beyond them is dropped before the first new one. */
-  begin(validator: Validator, sizeBytes: number | undefined, fromBytes: number): Failure | undefined {
+  /** Room that the file system has set aside for it already. */
+  get allocatedBytes(): number {
+    return fstatSync(this.descriptor).blocks * 512
+  }
+
+  /** A response of this version begins; what is there is of the same one, and is kept. */
+  resume(validator: Validator, sizeBytes: number | undefined): Failure | undefined {
+    return this.#begin(validator, sizeBytes, this.#completed)
+  }
+
+  /** A response begins from zero: whatever is there is dropped before the first new byte. */
+  restart(validator: Validator, sizeBytes: number | undefined): Failure | undefined {
     this.#transfer++
+    this.#synced = []
+    this.#isForeign = false
+    return this.#begin(validator, sizeBytes, [])
+  }
+
+  #begin(validator: Validator, sizeBytes: number | undefined, completed: readonly Range[]): Failure | undefined {
+    this.#hasBegun = true
     try {
       // Also when bytes are kept: what lies beyond them was never recorded and may be anything.
-      ftruncateSync(this.descriptor, fromBytes)
-      this.#completed = addRange([], [0, fromBytes])
-      this.#synced = contiguousBytes(this.#synced) > fromBytes ? this.#completed : fromBytes === 0 ? [] : this.#synced
+      ftruncateSync(this.descriptor, completed.at(-1)?.[1] ?? 0)
+      this.#completed = completed
       this.#validator = validator
       this.#sizeBytes = sizeBytes
       this.#write()
@@ -294,9 +404,27 @@ export class PartFile {
     return undefined
   }
 
-  /** Bytes `[from, to)` are there: written down only as far as the file really reaches. */
-  record(from: number, to: number): void {
-    this.#completed = addRange(this.#completed, [from, Math.min(to, this.lengthOnDisk())])
+  /** These bytes are there now, as far as the file reaches. */
+  record(completed: readonly Range[]): void {
+    this.#completed = without(completed, [this.lengthOnDisk(), Number.POSITIVE_INFINITY])
+  }
+
+  /**
+   * Sets aside the room for all of it, where the file system can, so that nobody else takes it meanwhile and a file
+   * written in several places at a time stays in one piece. Where it cannot, nothing is lost. The length stays.
+   */
+  async allocate(sizeBytes: number, { fallocate }: Hardening): Promise<void> {
+    if (fallocate === undefined || this.allocatedBytes >= sizeBytes) return
+    await execa(fallocate, ['--keep-size', '--length', String(sizeBytes), '/proc/self/fd/0'], {
+      reject: false,
+      buffer: false,
+      cleanup: false,
+      extendEnv: false,
+      env: {},
+      stdin: inherited(this.descriptor),
+      stdout: 'ignore',
+      stderr: 'ignore',
+    })
   }
 
   /** Writes the note; a disk that refuses it costs only the next run's head start. */
@@ -337,7 +465,7 @@ export class PartFile {
 
   /** Bytes a reboot would lose. */
   get unsyncedBytes(): number {
-    return this.completedBytes - contiguousBytes(this.#synced)
+    return this.completedBytes - totalBytes(this.#synced)
   }
 
   /**
@@ -361,7 +489,8 @@ export class PartFile {
           isReplaced ? { kind: 'locked', path } : { kind: 'disk-error', code: 'ENOENT', operation: 'finish', path },
         )
       }
-      fchmodSync(this.descriptor, target.kind === 'file' ? target.mode & 0o777 : 0o666 & ~process.umask())
+      const mode = target.kind === 'file' ? target.mode & 0o777 : this.#adoptedMode
+      fchmodSync(this.descriptor, mode ?? 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
       renameSync(this.path, this.finalPath)
@@ -390,7 +519,11 @@ export class PartFile {
   /** Frees the lock. An empty part is of no use to anybody and goes. */
   close(): void {
     if (this.#isClosed) return
-    if (existsSync(this.path)) {
+    if (this.#isForeign && !this.#hasBegun && !this.#isGone && this.isInPlace) {
+      // No answer came, and what was to be continued is as it was found.
+      if (this.#adoptedMode === undefined) rmSync(this.#controlPath, { force: true })
+      else giveBack(this.path, this.finalPath, this.#adoptedMode)
+    } else if (existsSync(this.path)) {
       if (this.completedBytes === 0) this.discard()
     } else rmSync(this.#controlPath, { force: true })
     this.#isClosed = true
@@ -402,9 +535,10 @@ export class PartFile {
   }
 
   #control(): Control {
-    const { mirrorKeys: _, ...identity } = this.#identity
+    const { mirrorKeys: _, adopts: __, ...identity } = this.#identity
     return {
       ...identity,
+      ...(this.#isForeign ? { isForeign: true as const } : {}),
       validator: this.#validator,
       sizeBytes: this.#sizeBytes,
       completed: this.#completed,

@@ -46,6 +46,7 @@ const flag = v.fallback(v.boolean(), false)
 const outcome = v.picklist(OUTCOMES)
 const task = v.fallback(v.picklist(['fetch', 'hash']), 'fetch')
 const lineRange = v.tuple([v.number(), v.number()])
+const maybeByteRange = v.fallback(v.nullable(v.tuple([v.number(), v.nullable(v.number())])), null)
 
 /** A failure that another version wrote may be unknown here; its sentence is in the row all the same. */
 const failure = v.fallback(v.nullable(v.custom<Failure>(isFailure)), null)
@@ -78,6 +79,7 @@ const attemptRecord = v.looseObject({
   signal_sent: v.fallback(v.nullable(v.picklist(['SIGTERM', 'SIGKILL'])), null),
   max_rss: maybeNumber,
   bytes: count,
+  range: maybeByteRange,
   resumed_from: count,
   wait_ms: count,
   result: v.fallback(v.picklist(['done', 'unchanged', 'failed']), 'failed'),
@@ -158,12 +160,26 @@ const runEvent = v.variant('type', [
     task,
     pid: maybeNumber,
     url: text,
-    resumed_from: count,
+    range: maybeByteRange,
   }),
-  v.looseObject({ type: v.literal('response'), ...ofJob, n: number, status: number, answer: text }),
+  v.looseObject({
+    type: v.literal('response'),
+    ...ofJob,
+    n: number,
+    pid: maybeNumber,
+    status: number,
+    answer: text,
+  }),
   v.looseObject({ type: v.literal('signal-sent'), ...ofJob, n: number, pid: number, signal: text, reason: text }),
   v.looseObject({ type: v.literal('attempt-ended'), ...ofJob, attempt: attemptRecord }),
-  v.looseObject({ type: v.literal('retry-planned'), ...ofJob, wait_ms: number, reason: text, start_over: flag }),
+  v.looseObject({
+    type: v.literal('retry-planned'),
+    ...ofJob,
+    wait_ms: number,
+    reason: text,
+    start_over: flag,
+    counted: v.fallback(v.boolean(), true),
+  }),
   v.looseObject({ type: v.literal('job-ended'), at: number, row: jobRow }),
   v.looseObject({
     type: v.literal('jobs-ended'),

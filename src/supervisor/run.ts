@@ -7,15 +7,17 @@ import type { CrashStreak } from '../core/breaker.ts'
 import { countCrash, NO_CRASHES } from '../core/breaker.ts'
 import type { IndependentCounts, Outcome, RunEvent, RunHeader, Status } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
-import { describe } from '../core/failure.ts'
+import { describe, isConnectFailure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
+import type { HostInput, HostVerdict } from '../core/host.ts'
 import { hostInputOf } from '../core/host.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { hostOf } from '../core/redirect.ts'
-import { decideRetry } from '../core/retry.ts'
+import { ADVANCE_BYTES, decideRetry } from '../core/retry.ts'
 import type { Start } from '../core/schedule.ts'
 import { Schedule } from '../core/schedule.ts'
+import { totalBytes } from '../core/segment.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import { Deadlines } from './deadlines.ts'
@@ -29,8 +31,11 @@ import { progressOf, rowOf } from './job-state.ts'
 import { lineRanges } from './line-ranges.ts'
 import { bootId } from './liveness.ts'
 import { inspectTarget, syncFileSystem } from './part-file.ts'
+import { RateLimiter } from './rate-limiter.ts'
+import type { Seat } from './seat.ts'
 import type { Settings } from './settings.ts'
 import type { StateDb } from './state-db.ts'
+import type { FreedChild, Helper } from './transfer.ts'
 import type { World } from './world.ts'
 
 export interface RunParts {
@@ -58,7 +63,8 @@ export interface RunControls {
 }
 
 type Happening =
-  | { readonly on: 'job-run-ended'; readonly start: Start; readonly run: JobRun; readonly result: JobRunResult }
+  | { readonly on: 'job-run-ended'; readonly start: Start; readonly result: JobRunResult }
+  | { readonly on: 'seat-free'; readonly seat: Seat; readonly child: FreedChild }
   | { readonly on: 'job-deadline'; readonly index: number }
   | { readonly on: 'wake' }
   | { readonly on: 'tick' }
@@ -85,11 +91,13 @@ class Run implements RunControls {
   readonly #schedule: Schedule
   readonly #deadlines: Deadlines
   readonly #jobs = new Map<number, JobState>()
-  /** Where each running attempt counts now: a redirect moves it. */
-  readonly #hostOfRun = new Map<JobRun, number>()
+  /** Of the children that run, by ticket. */
+  readonly #seats = new Map<number, Seat>()
   readonly #hosts: HostNames
   readonly #context: JobRunContext
   readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
+  readonly #limiter: RateLimiter | undefined
+  #tickets = 0
   #streak: CrashStreak = NO_CRASHES
   #isStopping = false
   #signal: string | undefined
@@ -106,6 +114,9 @@ class Run implements RunControls {
       () => this.#inbox.push({ on: 'tick' }),
       (gapMs) => this.#emit({ type: 'suspended', at: world.nowMs(), gap_ms: Math.round(gapMs) }),
     )
+    const { limitBytesPerSecond } = settings
+    this.#limiter =
+      limitBytesPerSecond === undefined ? undefined : new RateLimiter(limitBytesPerSecond, world.monotonicMs)
     this.#context = {
       settings,
       isolation: parts.isolation,
@@ -123,7 +134,10 @@ class Run implements RunControls {
         if (end.wasReaped) this.#counts.reaped++
         else this.#counts.abandoned++
       },
-      onHop: (run, toHost) => this.#onHop(run, toHost),
+      limiter: this.#limiter,
+      onHop: (seat, toHost) => this.#onHop(seat, toHost),
+      onShareable: () => this.#inbox.push({ on: 'wake' }),
+      onSeatFree: (seat, child) => this.#inbox.push({ on: 'seat-free', seat, child }),
     }
   }
 
@@ -132,7 +146,7 @@ class Run implements RunControls {
   }
 
   signalChildren(signal: 'SIGSTOP' | 'SIGCONT'): void {
-    for (const { run } of this.#jobs.values()) run?.child?.signal(signal)
+    for (const { run } of this.#jobs.values()) for (const child of run?.children ?? []) child.signal(signal)
   }
 
   status(): Status {
@@ -239,7 +253,8 @@ class Run implements RunControls {
       if (start === undefined) break
       this.#start(start)
     }
-    for (const index of this.#schedule.grants(world.monotonicMs())) this.#jobs.get(index)?.run?.resume()
+    for (const ticket of this.#schedule.grants(world.monotonicMs())) this.#seats.get(ticket)?.resume?.()
+    if (!this.#isStopping) this.#shareSpareSlots()
     if (!this.#isStopping && this.#schedule.isStarved) {
       this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
     }
@@ -269,17 +284,54 @@ class Run implements RunControls {
     }
     state.attempt++
     const { job, mirror, attempt, waitMs, startOver } = state
-    const run = new JobRun(
-      this.#context,
-      { job, mirror, attempt, waitMs, startOver },
-      faultFor(settings, job.line, attempt),
-    )
+    const fault = faultFor(settings, job.line, attempt)
+    const seat = this.#takeSeat(start.host)
+    const run = new JobRun(this.#context, { job, mirror, attempt, waitMs, startOver, fault, seat })
     state.run = run
-    this.#hostOfRun.set(run, start.host)
     run.run().then(
-      (result) => this.#inbox.push({ on: 'job-run-ended', start, run, result }),
+      (result) => this.#inbox.push({ on: 'job-run-ended', start, result }),
       (error: unknown) => this.#inbox.push({ on: 'bug', error }),
     )
+  }
+
+  #takeSeat(host: number): Seat {
+    const seat: Seat = { ticket: ++this.#tickets, host, resume: undefined }
+    this.#seats.set(seat.ticket, seat)
+    return seat
+  }
+
+  #freeSeat(seat: Seat, isLost: boolean): void {
+    this.#seats.delete(seat.ticket)
+    if (isLost) this.#schedule.loseSlot(seat.host)
+    else this.#schedule.release(seat.host)
+  }
+
+  /** Slots that no job wants go to the files under way, the one with most left to bring first. */
+  #shareSpareSlots(): void {
+    if (this.#schedule.spare === 0) return
+    const runs = [...this.#jobs.values()].flatMap(({ run }) => (run?.transfer === undefined ? [] : [run]))
+    runs.sort((a, b) => leftOf(b) - leftOf(a))
+    for (const { transfer, progress } of runs) {
+      const wanted = transfer?.wants(this.#schedule.spare) ?? 0
+      if (transfer === undefined || wanted === 0) continue
+      const helpers = this.#takeHelpers(progress.job, transfer.loads, wanted)
+      if (helpers.length > 0) for (const seat of transfer.share(helpers)) this.#freeSeat(seat, false)
+    }
+  }
+
+  /** Seats at the job's mirrors, the least busy one first, as far as their hosts have room. */
+  #takeHelpers(job: Job, loads: readonly number[], wanted: number): Helper[] {
+    const nowMs = this.#parts.world.monotonicMs()
+    const mirrors = loads.map((load, mirror) => ({ load, mirror, host: this.#hostOfUrl(job.urls[mirror] ?? '') }))
+    const helpers: Helper[] = []
+    while (helpers.length < wanted) {
+      mirrors.sort((a, b) => a.load - b.load || a.mirror - b.mirror)
+      const found = mirrors.find(({ load, host }) => Number.isFinite(load) && this.#schedule.takeSpare(host, nowMs))
+      if (found === undefined) break
+      found.load++
+      helpers.push({ seat: this.#takeSeat(found.host), mirror: found.mirror })
+    }
+    return helpers
   }
 
   #newState(job: Job, host: number): JobState {
@@ -307,6 +359,8 @@ class Run implements RunControls {
       attempt: 0,
       waitMs: 0,
       startOver: false,
+      resumedFromBytes: undefined,
+      furthestBytes: 0,
       run: undefined,
       lastFailure: undefined,
       lastResult: undefined,
@@ -316,10 +370,12 @@ class Run implements RunControls {
   #handle(happening: Happening): void {
     switch (happening.on) {
       case 'job-run-ended':
-        return this.#onJobRunEnded(happening.start, happening.run, happening.result)
+        return this.#onJobRunEnded(happening.start, happening.result)
       case 'tick':
         for (const { run } of this.#jobs.values()) run?.tick()
-        return
+        return this.#limiter?.tick()
+      case 'seat-free':
+        return this.#onSeatFree(happening.seat, happening.child)
       case 'wake':
         return
       case 'job-deadline':
@@ -357,43 +413,71 @@ class Run implements RunControls {
     this.#endJob(state, { ok: false, failure })
   }
 
-  #onHop(run: JobRun, toHostName: string): boolean {
-    const from = this.#hostOfRun.get(run) ?? 0
-    const to = this.#hosts.idOf(toHostName)
-    this.#hostOfRun.set(run, to)
-    return this.#schedule.move(run.progress.job.index, from, to, this.#parts.world.monotonicMs())
+  #onHop(seat: Seat, toHostName: string): boolean {
+    const from = seat.host
+    seat.host = this.#hosts.idOf(toHostName)
+    return this.#schedule.move(seat.ticket, from, seat.host, this.#parts.world.monotonicMs())
   }
 
-  #onJobRunEnded(start: Start, run: JobRun, result: JobRunResult): void {
-    const { world } = this.#parts
+  /** One of several children of a file has ended; the others go on, so nothing is decided about the job. */
+  #onSeatFree(seat: Seat, { job, failure, hasReceived }: FreedChild): void {
+    this.#schedule.forget(seat.ticket, seat.host)
+    const end =
+      failure === undefined ? ({ ok: true, outcome: 'downloaded' } as const) : ({ ok: false, failure } as const)
+    // A host that serves others of this very file is not down: it takes no more connections.
+    const isTurnedAway =
+      failure !== undefined && !hasReceived && (isConnectFailure(failure) || failure.kind === 'network')
+    const input = isTurnedAway
+      ? ({ on: 'refused', job: job.index } as const)
+      : hostInputOf(end, { index: job.index, isProbe: false })
+    if (input !== undefined) this.#judgeHost(seat.host, input, failure)
+    if (failure?.kind === 'spawn' && this.#schedule.active > 1) this.#schedule.shrinkToRunning()
+    this.#freeSeat(seat, failure?.kind === 'abandoned')
+  }
+
+  #judgeHost(host: number, input: HostInput, failure: Failure | undefined): HostVerdict {
+    const verdict = this.#schedule.judge(host, input, this.#parts.world.monotonicMs())
+    if (verdict.change !== undefined) this.#announceHost(host, verdict.change, failure)
+    return verdict
+  }
+
+  #onJobRunEnded(start: Start, result: JobRunResult): void {
     const state = this.#jobs.get(start.index)
     if (state === undefined) throw new Error('an attempt of no job')
-    const host = this.#hostOfRun.get(run) ?? start.host
-    this.#hostOfRun.delete(run)
-    this.#schedule.forget(start.index, host)
+    const { seat } = result
+    const { host } = seat
+    this.#schedule.forget(seat.ticket, host)
     state.run = undefined
     state.lastResult = result
+    state.resumedFromBytes ??= result.facts === undefined ? undefined : result.resumedFromBytes
     state.warnings.push(...result.warnings)
 
     const failure = result.end.ok ? undefined : result.end.failure
     // A probe that was redirected tells of another host.
     const isProbe = start.isProbe && host === start.host
     const hostInput = hostInputOf(result.end, { index: start.index, isProbe })
-    const verdict = hostInput === undefined ? undefined : this.#schedule.judge(host, hostInput, world.monotonicMs())
-    if (verdict?.change !== undefined) this.#announceHost(host, verdict.change, failure)
+    const verdict = hostInput === undefined ? undefined : this.#judgeHost(host, hostInput, failure)
     // The machine has no room for another child, and others run: wait for them, go on with fewer, blame nobody.
     const lacksRoom = failure?.kind === 'spawn' && this.#schedule.active > 1
     if (lacksRoom) this.#schedule.shrinkToRunning()
-    if (result.isAbandoned) this.#schedule.loseSlot(host)
-    else this.#schedule.release(host)
+    this.#freeSeat(seat, result.isSeatLost)
 
     const isUncounted = lacksRoom || verdict?.isUncounted === true
-    state.attempts.push(...result.attempts.map((record) => ({ ...record, counted: !isUncounted })))
+    const hasAdvanced = result.keptBytes - state.furthestBytes >= ADVANCE_BYTES
+    state.furthestBytes = Math.max(state.furthestBytes, result.keptBytes)
+    // Several children may have worked on it: that was one try.
+    const decisive = result.attempts.findLast(({ task, failure: of }) => task === 'fetch' && of?.kind !== 'not-needed')
+    state.attempts.push(
+      ...result.attempts.map((record) => ({
+        ...record,
+        counted: record.task === 'hash' || (record === decisive && !isUncounted && !hasAdvanced),
+      })),
+    )
     const crash = lacksRoom ? { streak: this.#streak } : countCrash(this.#streak, start.index, failure)
     this.#streak = crash.streak
 
     if (result.end.ok) this.#endJob(state, result.end)
-    else this.#afterFailure(state, result.end.failure, isUncounted, host)
+    else this.#afterFailure(state, result.end.failure, { isUncounted, hasAdvanced, host })
 
     if (failure?.kind === 'disk-full') {
       this.#stop('disk-full', { kind: 'stopped', reason: describe(failure) })
@@ -406,7 +490,11 @@ class Run implements RunControls {
     if (verdict?.change === 'down') this.#giveUpHost(host)
   }
 
-  #afterFailure(state: JobState, failure: Failure, isUncounted: boolean, host: number): void {
+  #afterFailure(
+    state: JobState,
+    failure: Failure,
+    { isUncounted, hasAdvanced, host }: { isUncounted: boolean; hasAdvanced: boolean; host: number },
+  ): void {
     const { settings, world } = this.#parts
     const nowMs = world.monotonicMs()
     state.lastFailure = failure
@@ -416,14 +504,15 @@ class Run implements RunControls {
     }
     if (isUncounted) {
       state.waitMs = 0
-      return this.#planRetry(state, 0, describe(failure), host)
+      return this.#planRetry(state, 0, describe(failure), { host, counted: false })
     }
     const decision = decideRetry(
       failure,
       {
         mirror: state.mirror,
         countedTries: state.countedTries,
-        resumed: (state.lastResult?.resumedFromBytes ?? 0) > 0,
+        isJoined: state.lastResult?.isJoined ?? false,
+        hasAdvanced,
       },
       {
         tries: state.job.options.tries ?? settings.tries,
@@ -449,10 +538,15 @@ class Run implements RunControls {
     const next = this.#hostOfUrl(state.job.urls[state.mirror] ?? state.job.urls[0])
     // Nothing starts at a host that was given up, so nothing may wait for it.
     if (this.#isDown(next)) return this.#endJob(state, { ok: false, failure })
-    this.#planRetry(state, decision.waitMs, describe(failure), next)
+    this.#planRetry(state, decision.waitMs, describe(failure), { host: next, counted: !hasAdvanced })
   }
 
-  #planRetry(state: JobState, waitMs: number, reason: string, host: number): void {
+  #planRetry(
+    state: JobState,
+    waitMs: number,
+    reason: string,
+    { host, counted }: { host: number; counted: boolean },
+  ): void {
     const { world } = this.#parts
     const { index, line } = state.job
     this.#emit({
@@ -463,6 +557,7 @@ class Run implements RunControls {
       wait_ms: waitMs,
       reason,
       start_over: state.startOver,
+      counted,
     })
     this.#schedule.delay(index, host, world.monotonicMs() + waitMs)
   }
@@ -564,6 +659,11 @@ class Run implements RunControls {
   #hostOfUrl(url: string): number {
     return this.#hosts.idOf(hostOf(new URL(url)))
   }
+}
+
+/** Bytes that are still to come; a file of unknown size is the last to be helped. */
+function leftOf({ sizeBytes = 0, ranges }: JobRun): number {
+  return sizeBytes - totalBytes(ranges)
 }
 
 /** The positions of the marks, ascending. */

@@ -13,6 +13,14 @@ export interface Settings {
   readonly isStrict: boolean
   readonly jobs: number
   readonly maxPerHost: number
+  /** Children at once for one file. */
+  readonly split: number
+  /** What a further child must have to bring, at least. */
+  readonly minSplitBytes: number
+  /** For the whole run; undefined: as fast as it comes. */
+  readonly limitBytesPerSecond: number | undefined
+  /** `-c`: partial files of other tools are continued. */
+  readonly adoptForeign: boolean
   readonly tries: number
   readonly retryDelayMs: number
   readonly retryAfterMaxMs: number
@@ -46,6 +54,10 @@ export interface Settings {
 export const DEFAULTS = Object.freeze({
   jobs: 8,
   maxPerHost: 6,
+  split: 4,
+  minSplitBytes: 16 * 2 ** 20,
+  limitBytesPerSecond: undefined,
+  adoptForeign: false,
   tries: 5,
   retryDelayMs: 2000,
   retryAfterMaxMs: 600_000,

@@ -68,12 +68,17 @@ const HAPPENED: readonly AttemptInput[] = [
   ...ENDS.map((end): AttemptInput => ({ on: 'end', end })),
 ]
 
-const fires = (timer: Timer, bytesInWindow?: number): AttemptInput => ({
+const fires = (timer: Timer, bytesInWindow?: number, allowedBytesPerSecond?: number): AttemptInput => ({
   on: 'timer',
   timer,
   ...(bytesInWindow === undefined ? {} : { bytesInWindow }),
+  ...(allowedBytesPerSecond === undefined ? {} : { allowedBytesPerSecond }),
 })
-const FIRED: readonly AttemptInput[] = [...TIMERS.map((timer) => fires(timer)), fires('speed', 2 ** 40)]
+const FIRED: readonly AttemptInput[] = [
+  ...TIMERS.map((timer) => fires(timer)),
+  fires('speed', 2 ** 40),
+  fires('phase', 0, 0.01),
+]
 
 /** A state together with what surrounds it: which timers run and whether the child can still speak. */
 interface Node {
@@ -321,6 +326,35 @@ describe('timers', () => {
     const { attempt, effects } = feed([READY, receiving, fires('speed', 1024 * 600)])
     expect(attempt.phase).toBe('running')
     expect(effects.at(-1)).toEqual({ do: 'arm', timer: 'speed', ms: 600_000 })
+  })
+
+  test('what --limit-rate slows is not too slow, what is slower than half of its share is', () => {
+    const { attempt } = feed([READY, receiving])
+    // 600 s; a share of 400 B/s is less than the minimum of 1 KiB/s.
+    expect(step(attempt, fires('speed', 200 * 600, 400))[0].phase).toBe('running')
+    expect(step(attempt, fires('speed', 199 * 600, 400))[0].cause).toMatchObject({
+      kind: 'too-slow',
+      bytesPerSecond: 199,
+    })
+  })
+
+  test('a share above the minimum asks for no more than the minimum', () => {
+    const { attempt } = feed([READY, receiving])
+    expect(step(attempt, fires('speed', 1024 * 600, 2 ** 30))[0].phase).toBe('running')
+    expect(step(attempt, fires('speed', 1023 * 600, 2 ** 30))[0].phase).toBe('terminating')
+  })
+
+  test('silence proves nothing where the limit lets hardly a byte through in the whole window', () => {
+    const { attempt } = feed([READY, receiving], { ...LIMITS, stallMs: 2000 })
+    const [next, effects] = step(attempt, fires('phase', 0, 1))
+    expect(next.phase).toBe('running')
+    expect(effects).toEqual([{ do: 'arm', timer: 'phase', ms: 2000 }])
+    expect(step(attempt, fires('phase', 0, 2))[0].cause).toEqual({ kind: 'stall', afterMs: 2000 })
+  })
+
+  test.each(['connecting', 'waiting'] as const)('a limit excuses no silence while %s', (phase) => {
+    const { attempt } = feed([READY, { on: 'phase', phase }], { ...LIMITS, stallMs: 3000 })
+    expect(step(attempt, fires('phase', 0, 1))[0].phase).toBe('terminating')
   })
 
   test('no minimum speed arms no speed timer', () => {

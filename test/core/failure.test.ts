@@ -164,6 +164,12 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
       'HTTP 503: try later, at 2027-01-15T08:00:00.000Z (Retry-After 1h)',
     ],
   ],
+  'range-refused': [
+    'protocol',
+    'failed',
+    false,
+    [{ kind: 'range-refused', reason: 'its validator is another' }, 'no part of this file: its validator is another'],
+  ],
   checksum: [
     'integrity',
     'failed',
@@ -226,6 +232,12 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
   cancelled: ['other', 'cancelled', false, [{ kind: 'cancelled', signal: 'SIGINT' }, 'cancelled by SIGINT']],
   'run-deadline': ['killed', 'killed', false, [{ kind: 'run-deadline', afterMs: 60_000 }, /^the run ended after 1m/]],
   stopped: ['other', 'cancelled', false, [{ kind: 'stopped', reason: 'disk full' }, 'stopped: disk full']],
+  'not-needed': [
+    'other',
+    'cancelled',
+    false,
+    [{ kind: 'not-needed' }, 'not needed any more: the others have brought its bytes'],
+  ],
 }
 
 test('the table of this test knows every kind', () => {

@@ -35,7 +35,7 @@ const attemptStarted = (pid: number | null): RunEvent => ({
   task: 'fetch',
   pid,
   url: 'https://example.com/a.bin',
-  resumed_from: 0,
+  range: [0, null],
 })
 const bulk = (outcome: Outcome, count: number, lines: readonly LineRange[], host?: string): RunEvent => ({
   type: 'jobs-ended',
@@ -81,7 +81,7 @@ describe('sums', () => {
     })
     const report = reportOf([
       { type: 'job-started', at: START, index: 0, line: 1, id: 'a', url: 'u', out: 'o' },
-      { type: 'response', at: START, index: 0, line: 1, n: 1, status: 200, answer: 'taken' },
+      { type: 'response', at: START, index: 0, line: 1, n: 1, pid: 1, status: 200, answer: 'taken' },
       attemptStarted(1),
       attemptStarted(2),
       attemptStarted(null),
@@ -181,6 +181,7 @@ describe('failures', () => {
       wait_ms: 2000,
       reason: 'hang',
       start_over: false,
+      counted: true,
     })
     step(report, signalSent(0, 'SIGTERM'))
     step(report, signalSent(0, 'SIGKILL'))

@@ -8,6 +8,7 @@ import { askHeaders, decideResponse, retryAfterMs } from '../../src/core/respons
 const NOW = Date.parse('Sat, 21 Nov 2026 03:00:00 GMT')
 const WHOLE: Ask = { kind: 'whole' }
 const REST: Ask = { kind: 'rest', offsetBytes: 100, validator: { etag: '"v1"' }, sizeBytes: 1000 }
+const CONTINUE: Ask = { kind: 'continue', offsetBytes: 100 }
 const OF_TARGET: Ask = { kind: 'if-changed', of: 'target', validator: { etag: '"v1"' } }
 const OF_PART: Ask = { kind: 'if-changed', of: 'part', validator: { etag: '"v1"' } }
 
@@ -28,17 +29,19 @@ describe('200', () => {
       lengthBytes: 1000,
       sizeBytes: 1000,
       validator: { etag: '"v1"' },
+      isRangeable: false,
     })
   })
 
   test('to a range or a condition starts over with the new version', () => {
-    for (const ask of [REST, OF_TARGET, OF_PART]) {
+    for (const ask of [REST, CONTINUE, OF_TARGET, OF_PART]) {
       expect(decide(ask, 200, { 'content-length': '7', etag: '"v2"' })).toEqual({
         do: 'receive',
         offsetBytes: 0,
         lengthBytes: 7,
         sizeBytes: 7,
         validator: { etag: '"v2"' },
+        isRangeable: false,
       })
     }
   })
@@ -49,13 +52,60 @@ describe('200', () => {
     [{ 'content-length': '-1' }],
     [{ 'content-length': '5', 'transfer-encoding': 'chunked' }],
   ] as const)('with %j has an unknown length', (headers) => {
-    expect(decide(WHOLE, 200, headers)).toEqual({ do: 'receive', offsetBytes: 0, validator: {} })
+    expect(decide(WHOLE, 200, headers)).toEqual({ do: 'receive', offsetBytes: 0, validator: {}, isRangeable: false })
   })
 
   test('a length beyond all reason is a length, and no room will be found for it', () => {
     expect(decide(WHOLE, 200, { 'content-length': '9'.repeat(20) })).toMatchObject({
       lengthBytes: Number.MAX_SAFE_INTEGER,
     })
+  })
+
+  const SERVED: Fields = { 'content-length': '1000', 'accept-ranges': 'bytes', etag: '"v1"' }
+  const isRangeable = (headers: Fields) => {
+    const answer = decide(WHOLE, 200, headers)
+    return answer.do === 'receive' ? answer.isRangeable : undefined
+  }
+
+  test.each([
+    [SERVED],
+    [{ ...SERVED, 'accept-ranges': 'Bytes' }],
+    [{ ...SERVED, 'accept-ranges': 'pages , bytes' }],
+    [{ ...SERVED, 'content-encoding': 'identity' }],
+    [{ ...SERVED, 'content-encoding': '' }],
+    [{ ...SERVED, 'content-encoding': ' Identity ' }],
+    [
+      {
+        'content-length': '1000',
+        'accept-ranges': 'bytes',
+        date: 'Sat, 21 Nov 2026 03:00:00 GMT',
+        'last-modified': 'Sat, 21 Nov 2026 02:00:00 GMT',
+      },
+    ],
+  ] as const)('with %j may be shared out among several children', (headers) => {
+    expect(isRangeable(headers)).toBe(true)
+  })
+
+  test.each([
+    ['does not say that ranges are served', { ...SERVED, 'accept-ranges': 'none' }],
+    ['says nothing of ranges', { 'content-length': '1000', etag: '"v1"' }],
+    ['serves other units only', { ...SERVED, 'accept-ranges': 'kilobytes' }],
+    ['has no length', { 'accept-ranges': 'bytes', etag: '"v1"' }],
+    ['has a length that is not believed', { ...SERVED, 'transfer-encoding': 'chunked' }],
+    ['has no validator', { 'content-length': '1000', 'accept-ranges': 'bytes' }],
+    ['has a weak validator', { ...SERVED, etag: 'W/"v1"' }],
+    [
+      'may change within its second',
+      {
+        ...SERVED,
+        etag: '',
+        date: 'Sat, 21 Nov 2026 03:00:00 GMT',
+        'last-modified': 'Sat, 21 Nov 2026 02:59:59 GMT',
+      },
+    ],
+    ['is coded', { ...SERVED, 'content-encoding': 'gzip' }],
+  ] as const)('that %s is received by one child alone', (_, headers) => {
+    expect(isRangeable(headers)).toBe(false)
   })
 
   test('203 is as good', () => {
@@ -81,6 +131,7 @@ describe('206', () => {
       lengthBytes: 900,
       sizeBytes: 1000,
       validator: { etag: '"v1"' },
+      isRangeable: true,
     })
   })
 
@@ -146,6 +197,26 @@ describe('206', () => {
     }
   })
 
+  test('keeps the validator that was asked with, of which it need not repeat all', () => {
+    const validator = { etag: '"v1"', lastModified: 'Fri, 20 Nov 2026 03:00:00 GMT', isDateStrong: true }
+    expect(decide({ ...REST, validator }, 206, RIGHT)).toMatchObject({ do: 'receive', validator })
+  })
+
+  test('to a range with an end is joined, be it shorter or longer than asked', () => {
+    const ask: Ask = { ...REST, endBytes: 300 }
+    for (const [last, lengthBytes] of [
+      [299, 200],
+      [199, 100],
+      [999, 900],
+    ] as const) {
+      expect(decide(ask, 206, { 'content-range': `bytes 100-${last}/1000`, etag: '"v1"' })).toMatchObject({
+        do: 'receive',
+        offsetBytes: 100,
+        lengthBytes,
+      })
+    }
+  })
+
   test('of a file that is too large is refused by its total', () => {
     expect(decide(REST, 206, RIGHT, 999)).toEqual(failed({ kind: 'too-large', sizeBytes: 1000, limitBytes: 999 }))
   })
@@ -158,19 +229,67 @@ describe('conditions', () => {
   })
 
   test('304 to what was no question breaks the protocol', () => {
-    for (const ask of [WHOLE, REST]) {
+    for (const ask of [WHOLE, REST, CONTINUE]) {
       expect(decide(ask, 304)).toEqual(failed({ kind: 'protocol', code: 'not-modified-unasked' }))
     }
   })
 
   test('412 to our own condition asks without it, and is final otherwise', () => {
-    for (const ask of [REST, OF_TARGET, OF_PART]) expect(decide(ask, 412).do).toBe('ask-whole')
+    for (const ask of [REST, CONTINUE, OF_TARGET, OF_PART]) expect(decide(ask, 412).do).toBe('ask-whole')
     expect(decide(WHOLE, 412)).toEqual(failed({ kind: 'http-status', status: 412 }))
   })
 
   test('416 to our own range asks for the whole, and is final otherwise', () => {
     expect(decide(REST, 416).do).toBe('ask-whole')
     for (const ask of [WHOLE, OF_TARGET]) expect(decide(ask, 416)).toEqual(failed({ kind: 'http-status', status: 416 }))
+  })
+})
+
+describe('bytes that somebody else fetched', () => {
+  const RIGHT: Fields = { 'content-range': 'bytes 100-999/1000', 'content-length': '900' }
+
+  test('are continued by a 206, of whatever version it is', () => {
+    expect(decide(CONTINUE, 206, { ...RIGHT, etag: '"v9"' })).toEqual({
+      do: 'receive',
+      offsetBytes: 100,
+      lengthBytes: 900,
+      sizeBytes: 1000,
+      validator: { etag: '"v9"' },
+      isRangeable: true,
+    })
+  })
+
+  test.each([
+    ['names no version', RIGHT],
+    ['names it weakly', { ...RIGHT, etag: 'W/"v9"' }],
+  ] as const)('are continued by one child alone when the 206 %s', (_, headers) => {
+    expect(decide(CONTINUE, 206, headers)).toMatchObject({ do: 'receive', isRangeable: false })
+  })
+
+  test.each([
+    ['of another start', { 'content-range': 'bytes 0-999/1000' }],
+    ['without a total', { 'content-range': 'bytes 100-999/*' }],
+    ['that is coded', { ...RIGHT, 'content-encoding': 'gzip' }],
+    ['of a length that contradicts its range', { ...RIGHT, 'content-length': '899' }],
+  ] as const)('are not joined to a 206 %s', (_, headers) => {
+    expect(decide(CONTINUE, 206, headers)).toMatchObject({ do: 'ask-whole', reason: expect.stringMatching(/./) })
+  })
+
+  test('are the whole file when the server has no more', () => {
+    expect(decide(CONTINUE, 416, { 'content-range': 'bytes */100' })).toEqual({ do: 'unchanged', of: 'part' })
+  })
+
+  test.each([
+    ['a smaller file', { 'content-range': 'bytes */99' }],
+    ['a larger file', { 'content-range': 'bytes */101' }],
+    ['no size', {}],
+    ['a size that is none', { 'content-range': 'bytes */many' }],
+  ] as const)('are dropped when a 416 tells of %s', (_, headers) => {
+    expect(decide(CONTINUE, 416, headers)).toMatchObject({ do: 'ask-whole', reason: expect.stringMatching(/./) })
+  })
+
+  test('are never taken for whole because of a 416 to our own range', () => {
+    expect(decide(REST, 416, { 'content-range': 'bytes */100' }).do).toBe('ask-whole')
   })
 })
 
@@ -252,6 +371,15 @@ describe('asking', () => {
 
   test('the rest asks for a range of this version only', () => {
     expect(askHeaders(REST)).toEqual([IDENTITY, ['Range', 'bytes=100-'], ['If-Range', '"v1"']])
+  })
+
+  test('a range with an end names its last byte', () => {
+    expect(askHeaders({ ...REST, endBytes: 300 })).toContainEqual(['Range', 'bytes=100-299'])
+    expect(askHeaders({ ...REST, endBytes: 101 })).toContainEqual(['Range', 'bytes=100-100'])
+  })
+
+  test('what somebody else began is continued without a condition: there is nothing to ask with', () => {
+    expect(askHeaders(CONTINUE)).toEqual([IDENTITY, ['Range', 'bytes=100-']])
   })
 
   test('a range without a strong validator is never asked for', () => {

@@ -23,11 +23,16 @@ function decide(
   history: Partial<RetryHistory> = {},
   at: { random?: number; deadlineAtMs?: number } = {},
 ): RetryDecision {
-  return decideRetry(failure, { mirror: 0, countedTries: [0], resumed: false, ...history }, POLICY, {
-    nowMs: NOW,
-    random: 0.999,
-    ...at,
-  })
+  return decideRetry(
+    failure,
+    { mirror: 0, countedTries: [0], isJoined: false, hasAdvanced: false, ...history },
+    POLICY,
+    {
+      nowMs: NOW,
+      random: 0.999,
+      ...at,
+    },
+  )
 }
 
 describe('the wait', () => {
@@ -79,6 +84,43 @@ describe('tries', () => {
   })
 })
 
+describe('an attempt that brought the file a good deal further', () => {
+  test('uses no try, not even the last one', () => {
+    expect(decide(RESET, { countedTries: [4], hasAdvanced: true })).toMatchObject({ do: 'retry', countedTries: [4] })
+    expect(decide(RESET, { countedTries: [0], hasAdvanced: true })).toMatchObject({ do: 'retry', countedTries: [0] })
+  })
+
+  test('is followed by a wait all the same, as long as after the tries that were used, and at least as after one', () => {
+    const waits = [0, 1, 2, 3].map((used) => {
+      const decision = decide(RESET, { countedTries: [used], hasAdvanced: true }, { random: 0.5 })
+      return decision.do === 'retry' ? decision.waitMs : Number.NaN
+    })
+    expect(waits).toEqual([1000, 1000, 4000, 16_000])
+  })
+
+  test('waits also before a mirror that had no turn yet', () => {
+    expect(decide(RESET, { countedTries: [0, 0], hasAdvanced: true }, { random: 0.5 })).toMatchObject({
+      mirror: 1,
+      waitMs: 1000,
+      countedTries: [0, 0],
+    })
+  })
+
+  test('uses a try when its bytes are not to be trusted', () => {
+    expect(decide(CHECKSUM, { isJoined: true, hasAdvanced: true })).toMatchObject({
+      do: 'retry',
+      startOver: true,
+      waitMs: 0,
+      countedTries: [1],
+    })
+    expect(decide(CHECKSUM, { isJoined: true, hasAdvanced: true, countedTries: [4] }).do).toBe('give-up')
+  })
+
+  test('is no reason to ask again for what is gone', () => {
+    expect(decide(NOT_FOUND, { hasAdvanced: true })).toEqual({ do: 'give-up', failure: NOT_FOUND })
+  })
+})
+
 describe('mirrors', () => {
   test('a final failure drops its mirror and goes to the next at once', () => {
     expect(decide(NOT_FOUND, { countedTries: [0, 0] })).toEqual({
@@ -92,7 +134,7 @@ describe('mirrors', () => {
   })
 
   test('transient failures go round, and wait only when all had their turn', () => {
-    let history: RetryHistory = { mirror: 0, countedTries: [0, 0, 0], resumed: false }
+    let history: RetryHistory = { mirror: 0, countedTries: [0, 0, 0], isJoined: false, hasAdvanced: false }
     const seen: [mirror: number, isWaiting: boolean][] = []
     for (;;) {
       const decision = decideRetry(RESET, history, { ...POLICY, tries: 2 }, { nowMs: NOW, random: 0.5 })
@@ -145,7 +187,7 @@ test('a backoff that would pass the deadline is not begun either', () => {
 
 describe('integrity', () => {
   test('a wrong checksum of joined bytes is followed by one whole transfer', () => {
-    expect(decide(CHECKSUM, { resumed: true })).toEqual({
+    expect(decide(CHECKSUM, { isJoined: true })).toEqual({
       do: 'retry',
       waitMs: 0,
       mirror: 0,
@@ -172,15 +214,19 @@ test('whatever fails, it ends: within the tries of all mirrors together', () => 
   )
   fc.assert(
     fc.property(
-      fc.infiniteStream(failures),
+      fc.infiniteStream(fc.tuple(failures, fc.boolean())),
       fc.integer({ min: 1, max: 6 }),
       fc.integer({ min: 1, max: 4 }),
       fc.double({ min: 0, max: 0.999, noNaN: true }),
       (stream, tries, mirrors, random) => {
-        let history: RetryHistory = { mirror: 0, countedTries: Array<number>(mirrors).fill(0), resumed: true }
+        const countedTries = Array<number>(mirrors).fill(0)
+        let history: RetryHistory = { mirror: 0, countedTries, isJoined: true, hasAdvanced: false }
+        // A file has an end, so it can be brought further a few times only.
+        let advances = 4
         for (let attempts = 1; ; attempts++) {
-          expect(attempts).toBeLessThanOrEqual(tries * mirrors)
-          const failure: Failure = stream.next().value ?? RESET
+          expect(attempts).toBeLessThanOrEqual(tries * mirrors + 4)
+          const [failure, hasAdvanced] = stream.next().value ?? [RESET, false]
+          history = { ...history, hasAdvanced: hasAdvanced && advances-- > 0 }
           const decision = decideRetry(failure, history, { ...POLICY, tries }, { nowMs: 0, random })
           if (decision.do === 'give-up') {
             expect(decision.failure === failure || decision.failure.kind === 'try-later').toBe(true)

@@ -12,7 +12,8 @@ const HOSTS = 4
 
 type JobState =
   | { readonly is: 'fresh' | 'again' | 'active' | 'held'; readonly host: number }
-  | { readonly is: 'delayed'; readonly host: number; readonly atMs: number }
+  /** `cancelled` while it waited: it is over, but its place is kept until its time has come. */
+  | { readonly is: 'delayed' | 'cancelled'; readonly host: number; readonly atMs: number }
   | { readonly is: 'over' }
 
 /** The same rules over one plain list of jobs, looked through from the start each time. */
@@ -21,6 +22,8 @@ class Model {
   readonly health: HostHealth[]
   readonly slots: number
   readonly rules: HostRules
+  /** The hosts of further children of jobs under way. */
+  readonly helpers: number[] = []
   lost = 0
 
   constructor(hosts: readonly number[], slots: number, rules: HostRules) {
@@ -47,14 +50,29 @@ class Model {
   }
 
   get active(): number {
-    return this.all('active').length + this.all('held').length
+    return this.all('active').length + this.all('held').length + this.helpers.length
   }
 
   get waiting(): number {
     return this.all('fresh').length + this.all('again').length + this.all('delayed').length
   }
 
-  hasRoom(host: number, nowMs: number, taken = this.all('active', host).length): boolean {
+  activeOf(host: number): number {
+    return this.all('active', host).length + this.helpers.filter((of) => of === host).length
+  }
+
+  get spare(): number {
+    return Math.max(0, this.slots - this.active - this.lost - this.waiting)
+  }
+
+  takeSpare(host: number, nowMs: number): boolean {
+    const comeFirst = (['held', 'delayed', 'cancelled'] as const).flatMap((is) => this.all(is, host)).length
+    const isTaken = this.spare > 0 && this.hasRoom(host, nowMs, this.activeOf(host) + comeFirst)
+    if (isTaken) this.helpers.push(host)
+    return isTaken
+  }
+
+  hasRoom(host: number, nowMs: number, taken = this.activeOf(host)): boolean {
     const health = this.healthOf(host)
     return taken < capOf(health) && health.pausedUntilMs <= nowMs
   }
@@ -67,6 +85,7 @@ class Model {
   wake(nowMs: number): void {
     this.jobs.forEach((job, index) => {
       if (job.is === 'delayed' && job.atMs <= nowMs) this.jobs[index] = { is: 'again', host: job.host }
+      if (job.is === 'cancelled' && job.atMs <= nowMs) this.jobs[index] = { is: 'over' }
     })
   }
 
@@ -75,7 +94,7 @@ class Model {
     if (this.active + this.lost >= this.slots) return undefined
     const heads = Array.from({ length: HOSTS }, (_, host) => host).flatMap((host) => {
       // Children that are held for this host come before its waiting jobs.
-      const taken = this.all('active', host).length + this.all('held', host).length
+      const taken = this.activeOf(host) + this.all('held', host).length
       const [index] = this.queueOf(host)
       return index === undefined || !this.hasRoom(host, nowMs, taken) ? [] : [{ index, host }]
     })
@@ -86,7 +105,7 @@ class Model {
   }
 
   judge(host: number, input: HostInput, nowMs: number): void {
-    const at = { nowMs, othersRunning: this.all('active', host).length - 1 }
+    const at = { nowMs, othersRunning: this.activeOf(host) - 1 }
     this.health[host] = judgeHost(this.healthOf(host), input, this.rules, at).health
   }
 }
@@ -98,6 +117,8 @@ type Operation =
   | { readonly do: 'lose'; readonly which: number }
   | { readonly do: 'cancel'; readonly which: number }
   | { readonly do: 'move'; readonly which: number; readonly to: number }
+  | { readonly do: 'help'; readonly host: number }
+  | { readonly do: 'end-help'; readonly which: number }
   | { readonly do: 'grant' }
   | { readonly do: 'drain'; readonly host: number; readonly most: number }
   | { readonly do: 'take-delayed'; readonly host?: number }
@@ -122,6 +143,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('lose'), which }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel'), which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('move'), which, to: host }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('help'), host }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('end-help'), which }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('grant') }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('drain'), host, most: fc.integer({ min: 1, max: 5 }) }) },
   {
@@ -172,7 +195,8 @@ class Pair {
         const index = pick(sorted([...model.all('delayed'), ...model.all('again')]), what.which)
         if (index === undefined) return
         schedule.cancel(index)
-        model.jobs[index] = { is: 'over' }
+        const job = model.jobs[index]
+        model.jobs[index] = job?.is === 'delayed' ? { ...job, is: 'cancelled' } : { is: 'over' }
         return
       }
       case 'move': {
@@ -182,6 +206,14 @@ class Pair {
         const mayGoOn = from === what.to || model.hasRoom(what.to, nowMs)
         expect(schedule.move(index, from, what.to, nowMs)).toBe(mayGoOn)
         model.jobs[index] = { is: mayGoOn ? 'active' : 'held', host: what.to }
+        return
+      }
+      case 'help':
+        expect(schedule.takeSpare(what.host, nowMs)).toBe(model.takeSpare(what.host, nowMs))
+        return
+      case 'end-help': {
+        const [host] = model.helpers.splice(what.which % Math.max(1, model.helpers.length), 1)
+        if (host !== undefined) schedule.release(host)
         return
       }
       case 'grant': {
@@ -203,7 +235,7 @@ class Pair {
       case 'take-delayed': {
         const expected = model.all('delayed', what.host)
         expect(sorted(schedule.takeDelayed(what.host))).toEqual(expected)
-        for (const index of expected) model.jobs[index] = { is: 'over' }
+        for (const index of [...expected, ...model.all('cancelled')]) model.jobs[index] = { is: 'over' }
       }
     }
   }
@@ -232,10 +264,10 @@ class Pair {
 
   compare(): void {
     const { schedule, model, nowMs } = this
-    expect([schedule.waiting, schedule.active]).toEqual([model.waiting, model.active])
+    expect([schedule.waiting, schedule.active, schedule.spare]).toEqual([model.waiting, model.active, model.spare])
     expect(schedule.isStarved).toBe(model.lost >= model.slots)
     for (let of = 0; of < HOSTS; of++) {
-      expect(schedule.activeOf(of)).toBe(model.all('active', of).length)
+      expect(schedule.activeOf(of)).toBe(model.activeOf(of))
       expect(schedule.healthOf(of)).toEqual(model.healthOf(of))
     }
     expect(schedule.paused(nowMs).toSorted((a, b) => a.host - b.host)).toEqual(
@@ -251,7 +283,8 @@ class Pair {
 }
 
 const setting = fc.record({
-  hosts: fc.array(host, { maxLength: 40 }),
+  // Of few jobs, so that slots are to spare, or of many.
+  hosts: fc.oneof(fc.array(host, { maxLength: 5 }), fc.array(host, { maxLength: 40 })),
   slots: fc.integer({ min: 2, max: 8 }),
   maxPerHost: fc.integer({ min: 1, max: 4 }),
 })
@@ -371,6 +404,17 @@ describe('one after the other', () => {
     expect(started(schedule, 50)).toEqual([1])
   })
 
+  test('a job that came back and found no slot is among what is left', () => {
+    const schedule = new Schedule(3, 1, RULES)
+    for (let index = 0; index < 3; index++) schedule.add(index, 0)
+    expect(schedule.next(0)?.index).toBe(0)
+    schedule.release(0)
+    schedule.delay(0, 0, 50)
+    expect([schedule.next(0)?.index, schedule.next(50)]).toEqual([1, undefined])
+    expect(sorted(schedule.takeAll())).toEqual([0, 2])
+    expect(schedule.waiting).toBe(0)
+  })
+
   test('a paused host starts again by itself when its pause is over', () => {
     const schedule = new Schedule(2, 2, RULES)
     schedule.add(0, 0)
@@ -395,6 +439,81 @@ describe('one after the other', () => {
     }
     expect(schedule.next(1000)).toEqual({ index: 0, host: 0, isProbe: true })
     expect(schedule.next(1000)).toBeUndefined()
+  })
+})
+
+describe('a spare slot', () => {
+  const scheduleOf = (hosts: readonly number[], slots: number, maxPerHost: number) => {
+    const schedule = new Schedule(hosts.length, slots, rulesOf(maxPerHost))
+    for (const [index, of] of hosts.entries()) schedule.add(index, of)
+    return schedule
+  }
+  const helpersOf = (schedule: Schedule, host: number, nowMs = 0) => {
+    let helpers = 0
+    while (schedule.takeSpare(host, nowMs)) helpers++
+    return helpers
+  }
+
+  test('is one that no job wants, and there are as many of them as the host has room for', () => {
+    const schedule = scheduleOf([0], 8, 3)
+    expect([schedule.next(0)?.index, schedule.spare]).toEqual([0, 7])
+    expect([helpersOf(schedule, 0), helpersOf(schedule, 1), schedule.spare]).toEqual([2, 3, 2])
+    schedule.release(1)
+    expect(schedule.spare).toBe(3)
+  })
+
+  test('is none while jobs wait for their host, for their retry or for a slot', () => {
+    const schedule = scheduleOf([0, 0, 0, 1], 3, 1)
+    expect(started(schedule)).toEqual([0, 3])
+    expect([schedule.spare, helpersOf(schedule, 2)]).toEqual([0, 0])
+    schedule.release(1)
+    schedule.delay(3, 1, 1000)
+    expect([schedule.spare, helpersOf(schedule, 2)]).toEqual([0, 0])
+  })
+
+  test('is not at a host that jobs will come back to, as far as they need the room', () => {
+    const schedule = scheduleOf([0, 0, 0], 8, 4)
+    expect(started(schedule)).toEqual([0, 1, 2])
+    for (const index of [1, 2]) {
+      schedule.release(0)
+      schedule.delay(index, 0, 1000)
+    }
+    expect(helpersOf(schedule, 0)).toBe(1)
+    expect(started(schedule, 1000)).toEqual([1, 2])
+    for (let n = 0; n < 2; n++) schedule.release(0)
+    expect(helpersOf(schedule, 0, 1000)).toBe(2)
+  })
+
+  test('is kept for nobody who was taken from the queue', () => {
+    const schedule = scheduleOf([0, 1], 8, 2)
+    expect(started(schedule)).toEqual([0, 1])
+    for (const index of [0, 1]) {
+      schedule.release(index)
+      schedule.delay(index, index, 1000)
+    }
+    expect(schedule.takeDelayed(0)).toEqual([0])
+    expect([helpersOf(schedule, 0), helpersOf(schedule, 1)]).toEqual([2, 1])
+  })
+
+  test('is not at a host that is left in peace, nor in the place of a child that is held for it', () => {
+    const paused = scheduleOf([0], 8, 4)
+    paused.next(0)
+    paused.judge(0, { on: 'refused', job: 0, retryAfterMs: 500 }, 0)
+    expect([helpersOf(paused, 0, 499), helpersOf(paused, 0, 500)]).toEqual([0, 3])
+
+    const held = scheduleOf([0, 1], 8, 1)
+    expect(started(held)).toEqual([0, 1])
+    expect(held.move(7, 0, 1, 0)).toBe(false)
+    held.release(1)
+    expect(helpersOf(held, 1)).toBe(0)
+    expect(held.grants(0)).toEqual([7])
+  })
+
+  test('is none of those that were lost', () => {
+    const schedule = scheduleOf([0, 0], 3, 4)
+    expect(started(schedule)).toEqual([0, 1])
+    schedule.loseSlot(0)
+    expect(helpersOf(schedule, 0)).toBe(1)
   })
 })
 

@@ -3,7 +3,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Range } from '../../src/core/segment.ts'
-import { addRange, areSoundRanges, contiguousBytes, tiles } from '../../src/core/segment.ts'
+import {
+  addRange,
+  areSoundRanges,
+  contiguousBytes,
+  missingRanges,
+  tiles,
+  totalBytes,
+  without,
+} from '../../src/core/segment.ts'
 
 const SIZE = 40
 const range = fc.tuple(fc.nat(SIZE), fc.nat(SIZE)).map(([a, b]): Range => [a, b])
@@ -14,6 +22,8 @@ function bytesOf(ranges: readonly Range[]): Set<number> {
   for (const [start, end] of ranges) for (let at = start; at < end; at++) bytes.add(at)
   return bytes
 }
+
+const except = (bytes: Set<number>, others: Set<number>) => new Set([...bytes].filter((at) => !others.has(at)))
 
 test('ranges added one after the other stay sorted, disjoint, and hold exactly the bytes that were added', () => {
   fc.assert(
@@ -100,4 +110,31 @@ test('no ranges are sound, and so are those of an unknown size', () => {
       undefined,
     ),
   ).toBe(true)
+})
+
+test('how many bytes there are, what lies outside a range, and what is missing: as sets of bytes have it', () => {
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 12 }), range, fc.nat(SIZE), (added, [a, b], size) => {
+      const ranges = collect(added)
+      const bytes = bytesOf(ranges)
+      expect(totalBytes(ranges)).toBe(bytes.size)
+
+      const cut: Range = [Math.min(a, b), Math.max(a, b)]
+      const outside = without(ranges, cut)
+      expect(areSoundRanges(outside, SIZE)).toBe(true)
+      expect(bytesOf(outside)).toEqual(except(bytes, bytesOf([cut])))
+
+      const missing = missingRanges(ranges, size)
+      expect(areSoundRanges(missing, size)).toBe(true)
+      expect(bytesOf(missing)).toEqual(except(bytesOf([[0, size]]), bytes))
+      expect(tiles(ranges, size)).toBe(missing.length === 0 && bytes.size === size)
+    }),
+  )
+})
+
+test('of a file without a known size everything behind what is there is missing', () => {
+  expect(missingRanges([[3, 5]], Number.POSITIVE_INFINITY)).toEqual([
+    [0, 3],
+    [5, Number.POSITIVE_INFINITY],
+  ])
 })

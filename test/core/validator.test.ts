@@ -2,7 +2,15 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { conditionalHeaders, contradicts, header, strongValidator, validatorOf } from '../../src/core/validator.ts'
+import {
+  canRecognise,
+  conditionalHeaders,
+  confirms,
+  contradicts,
+  header,
+  strongValidator,
+  validatorOf,
+} from '../../src/core/validator.ts'
 
 const DATE = 'Sat, 21 Nov 2026 03:00:00 GMT'
 const MINUTE_OLDER = 'Sat, 21 Nov 2026 02:59:00 GMT'
@@ -90,4 +98,25 @@ test('the question whether it changed uses the better of what is known', () => {
   expect(conditionalHeaders({ etag: 'W/"a"', lastModified: DATE })).toEqual([['If-None-Match', 'W/"a"']])
   expect(conditionalHeaders({ lastModified: DATE })).toEqual([['If-Modified-Since', DATE]])
   expect(conditionalHeaders({})).toEqual([])
+})
+
+test('a version is recognised by anything that names it, be it weak', () => {
+  expect([{ etag: 'W/"v1"' }, { lastModified: DATE }, {}].map(canRecognise)).toEqual([true, true, false])
+})
+
+describe('a part of the version that was asked for', () => {
+  const asked = { etag: '"v1"', lastModified: MINUTE_OLDER, isDateStrong: true }
+
+  test('repeats the validator it was asked with; where that is an ETag, the date does not matter', () => {
+    expect(confirms(asked, { etag: '"v1"' })).toBe(true)
+    expect(confirms(asked, { etag: '"v1"', lastModified: DATE })).toBe(true)
+    expect(confirms({ lastModified: MINUTE_OLDER }, { lastModified: MINUTE_OLDER, etag: '"v9"' })).toBe(true)
+  })
+
+  test.each([[{}], [{ lastModified: MINUTE_OLDER }], [{ etag: '"v2"' }], [{ etag: 'W/"v1"' }]])(
+    'is not what says %j',
+    (given) => {
+      expect(confirms(asked, given)).toBe(false)
+    },
+  )
 })

@@ -213,7 +213,6 @@ describe('a part of an earlier run', () => {
       negative: (home, name) => changeNote(home, name, { completed: [[-1, 50_000]] }),
       beyond: (home, name) => changeNote(home, name, { completed: [[0, 500_000]] }),
       fraction: (home, name) => changeNote(home, name, { completed: [[0, 1.5]] }),
-      'hole-first': (home, name) => changeNote(home, name, { completed: [[100, 50_000]] }),
       'part-shorter': (home, name) => truncateSync(partOf(home, name), 100),
       'part-gone': (home, name) => rmSync(partOf(home, name)),
     }

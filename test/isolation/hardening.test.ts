@@ -6,11 +6,18 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Hardening } from '../../src/isolation/hardening.ts'
 import { childCommand, childEnvironment, detectHardening } from '../../src/isolation/hardening.ts'
 
-const NOTHING: Hardening = { setpriv: undefined, prlimit: undefined, flock: undefined, hasPermissionModel: false }
+const NOTHING: Hardening = {
+  setpriv: undefined,
+  prlimit: undefined,
+  flock: undefined,
+  fallocate: undefined,
+  hasPermissionModel: false,
+}
 const ALL: Hardening = {
   setpriv: '/bin/setpriv',
   prlimit: '/bin/prlimit',
   flock: '/bin/flock',
+  fallocate: '/bin/fallocate',
   hasPermissionModel: true,
 }
 const HEAP = { isStrict: false, heapBytes: 256 * 2 ** 20 }
@@ -79,10 +86,10 @@ describe('the environment of a child', () => {
 
 describe('what is found', () => {
   test('can be run, and lies where only root can put it', () => {
-    const { setpriv, prlimit, flock } = detectHardening()
-    for (const tool of [setpriv, prlimit, flock].filter((path) => path !== undefined)) {
+    const { setpriv, prlimit, flock, fallocate } = detectHardening()
+    for (const tool of [setpriv, prlimit, flock, fallocate].filter((path) => path !== undefined)) {
       expect(() => accessSync(tool, constants.X_OK)).not.toThrow()
-      expect(tool).toMatch(/^\/(?:usr\/|usr\/local\/)?s?bin\/(?:setpriv|prlimit|flock)$/)
+      expect(tool).toMatch(/^\/(?:usr\/|usr\/local\/)?s?bin\/(?:setpriv|prlimit|flock|fallocate)$/)
     }
   })
 

@@ -29,7 +29,18 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant('go'), url: text, headers }),
-  fc.record({ type: fc.constant('receive'), offsetBytes: count, lengthBytes: bytesOrUnknown }),
+  fc.record(
+    {
+      type: fc.constant('receive'),
+      offsetBytes: count,
+      lengthBytes: bytesOrUnknown,
+      skipBytes: count,
+      maxBytes: count,
+    },
+    { requiredKeys: ['type', 'offsetBytes', 'lengthBytes', 'skipBytes'] },
+  ),
+  fc.record({ type: fc.constant('limit'), endBytes: count }),
+  fc.record({ type: fc.constant('rate'), bytesPerSecond: fc.option(fc.integer({ min: 1 })) }),
   fc.record({ type: fc.constant('refuse') }),
 )
 
@@ -59,6 +70,7 @@ const childMessage: fc.Arbitrary<ChildMessage> = fc.oneof(
     timings: fc.record({ nameLookupMs: ms, connectMs: ms, startTransferMs: ms }, { requiredKeys: [] }),
   }),
   fc.record({ type: fc.constant('beat'), bytes: count }),
+  fc.record({ type: fc.constant('limited'), endBytes: count }),
   fc.record(
     {
       type: fc.constant('done'),
@@ -152,6 +164,10 @@ describe('what is no message is never one, and never throws', () => {
     '{"type":"beat","bytes":1e400}',
     '{"type":"beat","bytes":9007199254740993}',
     '{"type":"beat","bytes":null}',
+    '{"type":"limited"}',
+    '{"type":"limited","endBytes":-1}',
+    '{"type":"limited","endBytes":null}',
+    '{"type":"limit","endBytes":1}',
     '{"type":"done","bytes":1,"digests":{"sha-256":"XYZ"}}',
     '{"type":"done","bytes":1,"digests":null}',
     '{"type":"head","status":99,"headers":[],"remoteAddress":null,"timings":{}}',
@@ -168,6 +184,24 @@ describe('what is no message is never one, and never throws', () => {
     expect(decodeChildMessage(line).ok).toBe(false)
   })
 
+  test.each([
+    '{"type":"receive","offsetBytes":0,"lengthBytes":null}',
+    '{"type":"receive","offsetBytes":0,"lengthBytes":-1,"skipBytes":0}',
+    '{"type":"receive","offsetBytes":0,"lengthBytes":1,"skipBytes":-1}',
+    '{"type":"receive","offsetBytes":0,"lengthBytes":1,"skipBytes":null}',
+    '{"type":"receive","offsetBytes":0,"lengthBytes":null,"skipBytes":0,"maxBytes":null}',
+    '{"type":"limit"}',
+    '{"type":"limit","endBytes":null}',
+    '{"type":"limit","endBytes":0.5}',
+    '{"type":"limited","endBytes":1}',
+    '{"type":"rate"}',
+    '{"type":"rate","bytesPerSecond":0}',
+    '{"type":"rate","bytesPerSecond":1.5}',
+    '{"type":"beat","bytes":1}',
+  ])('a supervisor that says %s', (line) => {
+    expect(decodeCommand(line).ok).toBe(false)
+  })
+
   test('a failure whose text is longer than a sentence', () => {
     const failed = (detail: string) => JSON.stringify({ type: 'failed', failure: { kind: 'child-error', detail } })
     expect(decodeChildMessage(failed('x'.repeat(300))).ok).toBe(true)
@@ -177,7 +211,7 @@ describe('what is no message is never one, and never throws', () => {
   test('a task of another version', () => {
     const task = { kind: 'fetch', url: 'http://h/', headers: [], beatMs: 1000 }
     expect(decodeCommand(JSON.stringify({ type: 'task', version: PROTOCOL_VERSION, task })).ok).toBe(true)
-    for (const version of [PROTOCOL_VERSION + 1, 0, '1', null, undefined]) {
+    for (const version of [PROTOCOL_VERSION + 1, PROTOCOL_VERSION - 1, 0, String(PROTOCOL_VERSION), null, undefined]) {
       expect(decodeCommand(JSON.stringify({ type: 'task', version, task })).ok).toBe(false)
     }
   })

@@ -19,7 +19,11 @@ const events: RunEvent[] = [
   { type: 'warning', at: START, message: 'careful' },
   { type: 'host-changed', at: START, host: 'a', change: 'paused', reason: 'r', until: START + 9, cap: 5 },
   jobEnded({ out: evil }),
-  jobFailed(2, { kind: 'stall', afterMs: 60_000 }, { attempts: [attempt({ signal_sent: 'SIGTERM' })] }),
+  jobFailed(
+    2,
+    { kind: 'stall', afterMs: 60_000 },
+    { attempts: [attempt({ signal_sent: 'SIGTERM', range: [1024, 2048] })] },
+  ),
   bulk,
   runEnded({ listed: 6, filesOnDisk: 1, bytesOnDisk: 1000 }),
 ]
@@ -41,7 +45,10 @@ describe('the JSON report', () => {
       schema: 1,
       run: { id: '20261121T022015Z-4f3a', mode: 'process', started: START, ended: START + 72_000, signal: null },
       totals: { downloaded: 1, killed: 1, 'not-started': 4, failed: 0, jobs: 6, bytes: 1000, time_total: 72 },
-      jobs: [jobRow({ out: evil }), { line: 2, outcome: 'killed', attempts: [{ signal_sent: 'SIGTERM' }] }],
+      jobs: [
+        jobRow({ out: evil }),
+        { line: 2, outcome: 'killed', attempts: [{ signal_sent: 'SIGTERM', range: [1024, 2048] }] },
+      ],
       not_started: [[7, 10]],
       bulk: [{ outcome: 'not-started', failure: null, reason: 'SIGINT', count: 4, lines: [[7, 10]] }],
       hosts: [{ host: 'a', change: 'paused', cap: 5 }],

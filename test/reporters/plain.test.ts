@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/core/event.ts'
 import { freshReport, step } from '../../src/core/report.ts'
 import type { PlainOptions } from '../../src/reporters/plain.ts'
-import { createPlainReporter, quietWriter } from '../../src/reporters/plain.ts'
+import { createPlainReporter, quietWriter, rangeText, startLine } from '../../src/reporters/plain.ts'
 import { attempt, jobEnded, jobFailed, runEnded, runStarted, START } from '../events.ts'
 
 async function said(events: readonly RunEvent[], options: Omit<PlainOptions, 'stream' | 'report'>): Promise<string> {
@@ -36,7 +36,7 @@ const started: RunEvent[] = [
     task: 'fetch',
     pid: 4242,
     url: 'https://x/1.bin',
-    resumed_from: 0,
+    range: [0, null],
   },
   { type: 'attempt-ended', at: START, index: 0, line: 1, attempt: attempt({ pid: 4242 }) },
 ]
@@ -60,6 +60,21 @@ describe('silent', () => {
   test('with -v says what starts', async () => {
     expect(await said(good, { mode: 'silent', isVerbose: true })).toBe('line 1 pid 4242 1.bin (attempt 2)\n')
   })
+  test('with -v says which bytes a child is sent for when they have an end', () => {
+    const start = {
+      type: 'attempt-started',
+      at: START,
+      index: 0,
+      line: 1,
+      n: 1,
+      task: 'fetch',
+      pid: 9,
+      url: '',
+    } as const
+    expect(startLine({ ...start, range: [1024, 2048] }, 'a')).toBe('line 1 pid 9 a bytes 1024-2047')
+    expect(startLine({ ...start, range: [1024, null] }, 'a')).toBe('line 1 pid 9 a')
+    expect(startLine({ ...start, task: 'hash', range: null }, 'a')).toBe('line 1 pid 9 checking a')
+  })
 })
 
 describe('journal', () => {
@@ -72,8 +87,8 @@ describe('journal', () => {
 
 describe('lines', () => {
   const more: RunEvent[] = [
-    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 2000, reason: 'HTTP 503', start_over: false },
-    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 10, reason: 'HTTP 503', start_over: false },
+    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 2000, reason: 'HTTP 503', start_over: false, counted: true },
+    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 10, reason: 'HTTP 503', start_over: false, counted: true },
     { type: 'warning', at: START, message: 'careful' },
     { type: 'stopping', at: START, cause: 'halt', reason: 'enough' },
     { type: 'jobs-ended', at: START, outcome: 'not-started', failure: null, reason: 'halt', count: 2, lines: [[3, 4]] },
@@ -102,6 +117,13 @@ describe('lines', () => {
       'line 1 pid 4242 https://x/1.bin (attempt 2)',
     )
   })
+})
+
+test('a range names its last byte, as in HTTP', () => {
+  expect(rangeText([0, 1])).toBe('0-0')
+  expect(rangeText([1_048_576, 2_097_152])).toBe('1048576-2097151')
+  expect(rangeText([1024, null])).toBe('1024-')
+  expect(rangeText([1024, 1024])).toBe('none')
 })
 
 test('a stream that breaks ends the output and nothing else', () => {

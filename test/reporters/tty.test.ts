@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream'
+import fc from 'fast-check'
 import sliceAnsi from 'slice-ansi'
 import stringWidth from 'string-width'
 import { describe, expect, test } from 'vitest'
@@ -18,6 +19,7 @@ const styled = (changes: Partial<FrameStyle> = {}): FrameStyle => ({
   ruler,
   ...changes,
 })
+/** Without a hole, unless `ranges` says otherwise. */
 const downloading = (changes: Partial<Progress> = {}): Progress => ({
   index: 0,
   line: 1,
@@ -25,6 +27,8 @@ const downloading = (changes: Partial<Progress> = {}): Progress => ({
   pid: 4242,
   phase: 'receiving',
   bytes: 50 * MiB,
+  ranges: [[0, changes.bytes ?? 50 * MiB]],
+  segments: 1,
   sizeBytes: 100 * MiB,
   attempt: 1,
   startedAt: START,
@@ -32,6 +36,8 @@ const downloading = (changes: Partial<Progress> = {}): Progress => ({
 })
 const lineOf = (changes: Partial<Progress>, style: Partial<FrameStyle> = {}, bytesPerSecond = 5 * MiB) =>
   frameLines([{ progress: downloading(changes), bytesPerSecond }], ['1/2'], styled(style))[0]
+
+const barIn = (line: string | undefined) => /[━╸─]+/.exec(line ?? '')?.[0] ?? ''
 
 const NAMES = [
   'short.txt',
@@ -50,6 +56,53 @@ describe('a frame', () => {
     )
   })
 
+  test('shows where each of several children is, and how many they are', () => {
+    const ranges = [
+      [0, 10 * MiB],
+      [25 * MiB, 40 * MiB],
+      [50 * MiB, 51 * MiB],
+      [75 * MiB, 99 * MiB],
+    ] as const
+    const several = { ranges, bytes: 50 * MiB, segments: 4, attempt: 3 }
+    expect(lineOf(several)).toBe(
+      'debian-12.iso        ×4  ━╸──╸━━╸─╸───╸━━━╸   50%    50.0 MiB/100.0 MiB   5.00 MiB/s ETA 10s    #3',
+    )
+    expect(lineOf(several, { columns: 80, isUtf8: false })).toBe(
+      'debian-12.iso        x4 [+-#++-#+]   50.0 MiB/100.0 MiB   5.00 MiB/s    10s #3',
+    )
+    expect(lineOf(several, { columns: 40 })).toBe('debian-12.iso  ×4  50%   5.00 MiB/s #3')
+    expect(lineOf({ ...several, segments: 16 }, { columns: 20 })).toBe('debia….iso ×16  50%')
+    // Below that the name needs the room more.
+    expect(lineOf(several, { columns: 16 })).toBe('debia….iso  50%')
+  })
+
+  test('a cell is full only when all its bytes are there, and one with some is marked unless all is one stretch', () => {
+    const sizeBytes = 1_000_003
+    const cuts = fc.uniqueArray(fc.integer({ min: 0, max: sizeBytes }), { minLength: 2, maxLength: 20 })
+    fc.assert(
+      fc.property(cuts, (unsorted) => {
+        const sorted = unsorted.sort((a, b) => a - b)
+        const ranges = sorted.flatMap((start, i) => {
+          const end = sorted[i + 1]
+          return i % 2 === 0 && end !== undefined ? [[start, end] as const] : []
+        })
+        const bytes = ranges.reduce((sum, [start, end]) => sum + end - start, 0)
+        const cells = [...barIn(lineOf({ ranges, bytes, sizeBytes, segments: 2 }))]
+        const full = cells.filter((cell) => cell === '━').length
+        const begun = cells.filter((cell) => cell === '╸').length
+        expect(cells).toHaveLength(18)
+        expect(full).toBeLessThanOrEqual((bytes / sizeBytes) * 18)
+        if (ranges.length > 1) expect(full + begun).toBeGreaterThanOrEqual((bytes / sizeBytes) * 18)
+        expect(full === 18).toBe(bytes === sizeBytes)
+        const isOneStretch = ranges.length === 1 && ranges[0]?.[0] === 0
+        if (isOneStretch) expect(cells.join('')).toMatch(/^━*─*$/)
+      }),
+    )
+    expect(barIn(lineOf({ ranges: [[0, sizeBytes - 1]], bytes: sizeBytes - 1, sizeBytes }))).toBe(`${'━'.repeat(17)}─`)
+    const torn = { ranges: [[0, 1] as const, [2, sizeBytes] as const], bytes: sizeBytes - 1, sizeBytes }
+    expect(lineOf(torn)).toContain(`╸${'━'.repeat(17)}   99%`)
+  })
+
   test('says what a download waits for', () => {
     expect(lineOf({ phase: 'connecting', sizeBytes: null, bytes: 0 })).toMatch(/^debian-12\.iso .* 0 B +connecting$/)
     expect(lineOf({ phase: 'terminating' }, { columns: 20 })).toMatch(/^debian.* {2}50%$/)
@@ -63,7 +116,10 @@ describe('a frame', () => {
         for (const isUtf8 of [true, false]) {
           const lines = frameLines(
             [
-              { progress: downloading({ out, attempt: 12 }), bytesPerSecond: 123 * MiB },
+              {
+                progress: downloading({ out, attempt: 12, segments: columns % 3 === 0 ? 16 : 1 }),
+                bytesPerSecond: 123 * MiB,
+              },
               { progress: downloading({ out, sizeBytes: null, phase: 'hashing' }), bytesPerSecond: 0 },
             ],
             ['1/2', '3.00 GiB', '4.5 MiB/s', `${out.length} waiting`],
@@ -79,8 +135,10 @@ describe('a frame', () => {
     }
   })
 
-  test('keeps its columns aligned for names of every script and for later attempts', () => {
-    const lines = NAMES.slice(0, 4).map((out, i) => lineOf({ out, attempt: i + 1 }, { columns: 80 }) ?? '')
+  test('keeps its columns aligned for names of every script, later attempts and several children', () => {
+    const lines = NAMES.slice(0, 4).map(
+      (out, i) => lineOf({ out, attempt: i + 1, segments: [1, 2, 16, 1][i] ?? 1 }, { columns: 80 }) ?? '',
+    )
     const bars = lines.map((line) => stringWidth(line.slice(0, line.indexOf('━'))))
     expect(new Set(bars).size).toBe(1)
   })
@@ -243,7 +301,7 @@ describe('on a terminal', () => {
       task: 'fetch',
       pid: 9,
       url: 'https://x/',
-      resumed_from: 0,
+      range: [0, null],
     })
     tell({ type: 'jobs-ended', at: START, outcome: 'failed', failure: null, reason: 'down', count: 2, lines: [[5, 6]] })
     tell({ type: 'stopping', at: START, cause: 'halt', reason: 'enough' })

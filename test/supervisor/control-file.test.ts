@@ -62,6 +62,20 @@ describe('a note', () => {
     expect(readControl(path)).toEqual(bare)
   })
 
+  test('of a part that another tool began, or with holes, comes back too', () => {
+    const holes: Control = {
+      ...CONTROL,
+      isForeign: true,
+      completed: [
+        [0, 10],
+        [20, 100],
+      ],
+      synced: [[30, 40]],
+    }
+    writeControl(path, holes)
+    expect(readControl(path)).toEqual(holes)
+  })
+
   test('replaces the one before, also over what a crash left behind', () => {
     writeControl(path, CONTROL)
     writeFileSync(`${path}~`, 'half a no')
@@ -96,6 +110,7 @@ describe('is not believed', () => {
         ],
       },
     ],
+    ['with a foreignness that is no yes', { ...stored, isForeign: false }],
     ['with ranges of three', { ...stored, completed: [[0, 10, 20]] }],
     ['with fractions of bytes', { ...stored, completed: [[0, 1.5]] }],
     ['with texts for numbers', { ...stored, completed: [['0', '10']] }],
@@ -148,6 +163,24 @@ describe('what survives', () => {
     expect(survivingRanges(CONTROL, 'another', 100)).toEqual([[0, 20]])
     expect(survivingRanges(CONTROL, undefined, 100)).toEqual([[0, 20]])
     expect(survivingRanges({ ...CONTROL, bootId: undefined }, undefined, 100)).toEqual([[0, 20]])
+  })
+
+  test('is every range of it', () => {
+    const holes: Control = {
+      ...CONTROL,
+      completed: [
+        [0, 10],
+        [20, 30],
+        [50, 60],
+      ],
+      synced: [
+        [0, 5],
+        [20, 30],
+      ],
+    }
+    expect(survivingRanges(holes, 'boot', 60)).toEqual(holes.completed)
+    expect(survivingRanges(holes, 'boot', 59)).toEqual([])
+    expect(survivingRanges(holes, 'another', 59)).toEqual(holes.synced)
   })
 
   test('is nothing when the part is shorter than the note says', () => {

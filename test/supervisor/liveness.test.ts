@@ -1,4 +1,4 @@
-// Decides whether a process is seen as it is: running, stopped, or gone.
+// Decides whether a process is seen as it is: running, stopped, or gone, and how much it wrote.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,6 +25,19 @@ test.runIf(hasProc)('a stopped process is seen as stopped until it goes on, and 
   process.kill(pid, 'SIGKILL')
   await once(child, 'exit')
   expect(lookAt(pid)).toBeUndefined()
+})
+
+test.runIf(existsSync('/proc/self/io'))('what a process wrote is counted, wherever it went', async () => {
+  const child = spawn('sh', ['-c', 'printf %01000d 0 > /dev/null; echo done; read _'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  await once(child.stdout, 'data')
+  const { writtenBytes = 0 } = lookAt(child.pid ?? Number.NaN) ?? {}
+  // Before it is itself, a process writes a little too.
+  expect(writtenBytes).toBeGreaterThanOrEqual(1000)
+  expect(writtenBytes).toBeLessThan(2000)
+  child.stdin.end()
+  await once(child, 'exit')
 })
 
 test.runIf(hasProc)('a zombie is gone, though it still has an entry', async () => {

@@ -25,6 +25,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Failure } from '../../src/core/failure.ts'
+import type { Range } from '../../src/core/segment.ts'
 import { detectHardening } from '../../src/isolation/hardening.ts'
 import { readControl } from '../../src/supervisor/control-file.ts'
 import type { CommitOptions, PartFile, PartIdentity } from '../../src/supervisor/part-file.ts'
@@ -41,6 +42,7 @@ const IDENTITY: PartIdentity = {
   urlKey: 'key',
   mirrorKeys: ['mirror'],
   bootId: 'boot',
+  adopts: 'nothing',
 }
 const NO_SYNC: CommitOptions = { fsync: 'none' }
 
@@ -75,12 +77,17 @@ async function open(identity: Partial<PartIdentity> = {}, name = 'x'): Promise<P
   return opened.part
 }
 
-/** A file of `have` bytes, of which `size` are expected, as an attempt leaves it. */
-function fill(of: PartFile, have: number, size: number): void {
-  expect(of.begin({ etag: '"v1"' }, size, 0)).toBeUndefined()
-  writeSync(of.descriptor, 'x'.repeat(have), 0)
-  of.record(0, have)
+/** What an attempt leaves of a file of `size` bytes. */
+function fillRanges(of: PartFile, ranges: readonly Range[], size: number): void {
+  expect(of.restart({ etag: '"v1"' }, size)).toBeUndefined()
+  for (const [start, end] of ranges) writeSync(of.descriptor, 'x'.repeat(end - start), start)
+  of.record(ranges)
   of.save()
+}
+
+/** A file of `have` bytes, of which `size` are expected. */
+function fill(of: PartFile, have: number, size: number): void {
+  fillRanges(of, [[0, have]], size)
 }
 
 const failureOf = (done: { ok: boolean; failure?: Failure }) => done.failure
@@ -94,7 +101,7 @@ describe('a new part', () => {
 
   test('that got no bytes leaves nothing behind', async () => {
     const opened = await open()
-    opened.begin({ etag: '"v1"' }, 100, 0)
+    opened.restart({ etag: '"v1"' }, 100)
     opened.close()
     opened.close()
     expect(readdirSync(dir)).toEqual([])
@@ -126,7 +133,7 @@ describe('what an earlier run left', () => {
     fill(first, 40, 100)
     await first.sync()
     writeSync(first.descriptor, 'y'.repeat(20), 40)
-    first.record(40, 60)
+    first.record([[0, 60]])
     first.save()
     first.close()
     change()
@@ -168,14 +175,14 @@ describe('what an earlier run left', () => {
     fill(first, 40, 100)
     first.close()
     const next = await open()
-    expect(next.begin({ etag: '"v2"' }, 50, 0)).toBeUndefined()
+    expect(next.restart({ etag: '"v2"' }, 50)).toBeUndefined()
     expect([next.lengthOnDisk(), next.completedBytes, readControl(note)?.completed]).toEqual([0, 0, []])
   })
 
   test('stays when the same version goes on', async () => {
     const first = await open()
     fill(first, 40, 100)
-    expect(first.begin({ etag: '"v1"' }, 100, 40)).toBeUndefined()
+    expect(first.resume({ etag: '"v1"' }, 100)).toBeUndefined()
     expect([first.lengthOnDisk(), first.completedBytes]).toEqual([40, 40])
   })
 })
@@ -183,7 +190,7 @@ describe('what an earlier run left', () => {
 test('bytes count only as far as the file really reaches, and as synced only when they were', async () => {
   const opened = await open()
   fill(opened, 40, 100)
-  opened.record(0, 90)
+  opened.record([[0, 90]])
   expect([opened.completedBytes, opened.unsyncedBytes]).toEqual([40, 40])
   await Promise.all([opened.sync(), opened.sync()])
   expect(opened.unsyncedBytes).toBe(0)
@@ -196,6 +203,220 @@ test('a sync that ends after another version began says nothing of that version'
   fill(opened, 60, 100)
   await late
   expect([opened.completedBytes, opened.unsyncedBytes]).toEqual([60, 60])
+})
+
+describe('a part with holes', () => {
+  const HOLES: readonly Range[] = [
+    [0, 10],
+    [30, 40],
+    [60, 70],
+  ]
+
+  test('is believed range by range: of this boot all of them, of another those that were synced', async () => {
+    const first = await open()
+    fillRanges(first, HOLES.slice(0, 2), 100)
+    await first.sync()
+    expect(first.unsyncedBytes).toBe(0)
+    writeSync(first.descriptor, 'x'.repeat(10), 60)
+    first.record(HOLES)
+    first.save()
+    first.close()
+    expect(first.unsyncedBytes).toBe(10)
+    expect(readControl(note)).toMatchObject({ completed: HOLES, synced: HOLES.slice(0, 2) })
+
+    const same = await open()
+    expect([same.completed, same.completedBytes, same.firstMissing]).toEqual([HOLES, 30, [10, 30]])
+    expect(same.isComplete).toBe(false)
+    same.close()
+    const other = await open({ bootId: 'another' })
+    expect([other.completed, other.completedBytes]).toEqual([HOLES.slice(0, 2), 20])
+  })
+
+  test('is not believed at all when it is shorter than its last range says', async () => {
+    const first = await open()
+    fillRanges(first, HOLES, 100)
+    first.close()
+    truncateSync(part, 69)
+    expect((await open()).completed).toEqual([])
+  })
+
+  test('keeps its holes when it goes on, and loses only what lies behind its last range', async () => {
+    const opened = await open()
+    fillRanges(opened, HOLES, 100)
+    writeSync(opened.descriptor, 'never recorded', 70)
+    expect(opened.resume({ etag: '"v1"' }, 100)).toBeUndefined()
+    expect([opened.lengthOnDisk(), opened.completed]).toEqual([70, HOLES])
+  })
+
+  test('is believed only as far as the file reaches', async () => {
+    const opened = await open()
+    fillRanges(opened, HOLES, 100)
+    opened.record([
+      [0, 40],
+      [65, 80],
+      [90, 100],
+    ])
+    expect(opened.completed).toEqual([
+      [0, 40],
+      [65, 70],
+    ])
+  })
+
+  test('does not get its name, however long it is', async () => {
+    const opened = await open()
+    fillRanges(
+      opened,
+      [
+        [0, 3],
+        [4, 5],
+      ],
+      5,
+    )
+    expect(opened.lengthOnDisk()).toBe(5)
+    expect(failureOf(await opened.commit(5, NO_SYNC))).toEqual({ kind: 'length', expectedBytes: 5, actualBytes: 4 })
+    expect(existsSync(target)).toBe(false)
+    opened.record([[0, 5]])
+    expect([opened.firstMissing, opened.isComplete]).toEqual([undefined, true])
+    expect(await opened.commit(5, NO_SYNC)).toEqual({ ok: true })
+  })
+
+  test('of unknown size misses everything behind what is there', async () => {
+    const opened = await open()
+    expect(opened.restart({}, undefined)).toBeUndefined()
+    writeSync(opened.descriptor, 'xxx')
+    opened.record([[0, 3]])
+    expect(opened.firstMissing).toEqual([3, Number.POSITIVE_INFINITY])
+  })
+})
+
+describe('room that is set aside', () => {
+  const SIZE = 2 ** 20
+
+  test.runIf(HARDENING.fallocate !== undefined)('is on the disk, and the file is no longer for it', async () => {
+    const opened = await open()
+    fill(opened, 40, SIZE)
+    await opened.allocate(SIZE, HARDENING)
+    expect(opened.allocatedBytes).toBeGreaterThanOrEqual(SIZE)
+    expect([opened.lengthOnDisk(), opened.completedBytes]).toEqual([40, 40])
+  })
+
+  test.each([
+    ['nothing can', undefined, SIZE],
+    ['what should has gone', '/nowhere/fallocate', SIZE],
+    ['there is not that much', HARDENING.fallocate, 2 ** 52],
+  ])('is done without when %s', async (_, fallocate, sizeBytes) => {
+    const opened = await open()
+    fill(opened, 40, sizeBytes)
+    await opened.allocate(sizeBytes, { ...HARDENING, fallocate })
+    expect(opened.allocatedBytes).toBeLessThan(SIZE)
+    expect([opened.lengthOnDisk(), opened.completedBytes]).toEqual([40, 40])
+  })
+})
+
+describe('what another tool began', () => {
+  const theirs = 'their bytes'
+  const onDisk = () => readdirSync(dir).toSorted()
+
+  describe('as a part', () => {
+    test('is taken over with all its bytes, of a version that nobody knows', async () => {
+      writeFileSync(part, theirs)
+      const opened = await open({ adopts: 'part' })
+      expect([opened.isForeign, opened.completed, opened.validator]).toEqual([true, [[0, theirs.length]], {}])
+      expect(readControl(note)).toMatchObject({ isForeign: true, completed: [[0, theirs.length]] })
+      opened.close()
+      expect(readFileSync(part, 'utf8')).toBe(theirs)
+      const next = await open({ adopts: 'part' })
+      expect([next.isForeign, next.completedBytes]).toEqual([true, theirs.length])
+    })
+
+    test('is ours from the first byte that begins anew', async () => {
+      writeFileSync(part, theirs)
+      const opened = await open({ adopts: 'part' })
+      expect(opened.restart({ etag: '"v1"' }, 100)).toBeUndefined()
+      expect([opened.isForeign, opened.completedBytes, opened.lengthOnDisk()]).toEqual([false, 0, 0])
+      expect(readControl(note)).not.toHaveProperty('isForeign')
+    })
+
+    test('is not what has a note of ours', async () => {
+      const first = await open()
+      fill(first, 40, 100)
+      first.close()
+      const next = await open({ adopts: 'part' })
+      expect([next.isForeign, next.completedBytes, next.validator]).toEqual([false, 40, { etag: '"v1"' }])
+    })
+  })
+
+  describe('as the target', () => {
+    beforeEach(() => writeFileSync(target, theirs, { mode: 0o640 }))
+
+    test('becomes the part', async () => {
+      const opened = await open({ adopts: 'target' })
+      expect([opened.isForeign, opened.completed]).toEqual([true, [[0, theirs.length]]])
+      expect(onDisk()).toEqual(['x.part', 'x.part.json'])
+      expect(lstatSync(part).mode & 0o777).toBe(0o600)
+    })
+
+    test('is given back as it was when no answer came', async () => {
+      const opened = await open({ adopts: 'target' })
+      opened.close()
+      expect(onDisk()).toEqual(['x'])
+      expect([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777]).toEqual([theirs, 0o640])
+    })
+
+    test.each<[string, (opened: PartFile) => unknown]>([
+      ['goes on from it', (opened) => opened.resume({}, 100)],
+      ['replaces it', (opened) => fill(opened, 5, 100)],
+    ])('stays the part when an answer %s', async (_, answer) => {
+      const opened = await open({ adopts: 'target' })
+      answer(opened)
+      opened.close()
+      expect(onDisk()).toEqual(['x.part', 'x.part.json'])
+    })
+
+    test('gets its name when it is whole', async () => {
+      const opened = await open({ adopts: 'target' })
+      expect(await opened.commit(theirs.length, NO_SYNC)).toEqual({ ok: true })
+      opened.close()
+      expect(onDisk()).toEqual(['x'])
+      expect(readFileSync(target, 'utf8')).toBe(theirs)
+    })
+
+    test('stays where it is when it has a second name', async () => {
+      linkSync(target, join(dir, 'second'))
+      const opened = await open({ adopts: 'target' })
+      expect([opened.isForeign, opened.completedBytes]).toEqual([false, 0])
+      opened.close()
+      expect(onDisk()).toEqual(['second', 'x'])
+    })
+
+    test('stays where it is when it is empty', async () => {
+      truncateSync(target)
+      const opened = await open({ adopts: 'target' })
+      expect(opened.isForeign).toBe(false)
+      opened.close()
+      expect(onDisk()).toEqual(['x'])
+    })
+
+    test('stays where it is when there is a part, which goes on', async () => {
+      const first = await open()
+      fill(first, 40, 100)
+      first.close()
+      const next = await open({ adopts: 'target' })
+      expect([next.isForeign, next.completedBytes]).toEqual([false, 40])
+      next.close()
+      expect([readFileSync(target, 'utf8'), readControl(note)?.completed]).toEqual([theirs, [[0, 40]]])
+    })
+
+    test('is given back when the part cannot be locked', async () => {
+      const noProgram = { ...HARDENING, flock: '/dev/null' }
+      expect(failureOf(await attemptToOpen({ adopts: 'target' }, 'x', noProgram))).toEqual({
+        kind: 'spawn',
+        code: 'EACCES',
+      })
+      expect(onDisk()).toEqual(['x'])
+      expect([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777]).toEqual([theirs, 0o640])
+    })
+  })
 })
 
 describe('refuses', () => {
@@ -406,7 +627,7 @@ describe('the commit', () => {
 
   test('of an empty file is a file', async () => {
     const opened = await open()
-    opened.begin({}, 0, 0)
+    opened.restart({}, 0)
     expect(await opened.commit(0, NO_SYNC)).toEqual({ ok: true })
     opened.close()
     expect([readdirSync(dir), lstatSync(target).size]).toEqual([['x'], 0])
@@ -492,6 +713,16 @@ describe.runIf(disk !== undefined)('a full disk', () => {
     expect(readdirSync(dir)).toEqual(['ballast'])
   })
 
+  test('leaves what another tool began where it is when there is no room for the note', async () => {
+    writeFileSync(join(dir, 'x'), 'their bytes')
+    leavePages(0)
+    expect(failureOf(await attemptToOpen({ adopts: 'target' }))).toEqual({
+      kind: 'disk-full',
+      path: join(dir, 'x.part'),
+    })
+    expect(readdirSync(dir).toSorted()).toEqual(['ballast', 'x'])
+  })
+
   test('keeps the bytes of an earlier run when only its note cannot be written again', async () => {
     const first = await open()
     fill(first, 40, 100)
@@ -508,7 +739,7 @@ describe.runIf(disk !== undefined)('a full disk', () => {
     const before = readControl(join(dir, 'x.part.json'))
     expect(before?.completed).toEqual([[0, 40]])
     leavePages(1)
-    opened.record(0, 40)
+    opened.record([[0, 40]])
     opened.save()
     expect(readControl(join(dir, 'x.part.json'))).toEqual(before)
     expect(readdirSync(dir).toSorted()).toEqual(['ballast', 'x.part', 'x.part.json'])
@@ -518,7 +749,7 @@ describe.runIf(disk !== undefined)('a full disk', () => {
     const opened = await open()
     fill(opened, 5, 5)
     leavePages(0)
-    expect(opened.begin({ etag: '"v2"' }, 5, 5)).toMatchObject({ kind: 'disk-full' })
+    expect(opened.resume({ etag: '"v2"' }, 5)).toMatchObject({ kind: 'disk-full' })
     expect(await opened.commit(5, { fsync: 'file' })).toEqual({ ok: true })
     expect(readFileSync(join(dir, 'x'), 'utf8')).toBe('xxxxx')
   })

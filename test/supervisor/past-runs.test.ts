@@ -52,12 +52,12 @@ const ofJob = { at: START, index: 0, line: 1 }
 const EVERY_KIND: readonly RunEvent[] = [
   runStarted(),
   { type: 'job-started', ...ofJob, id: 'j', url: 'u', out: 'o' },
-  { type: 'attempt-started', ...ofJob, n: 1, task: 'fetch', pid: 5, url: 'u', resumed_from: 0 },
-  { type: 'response', ...ofJob, n: 1, status: 200, answer: 'taken' },
+  { type: 'attempt-started', ...ofJob, n: 1, task: 'fetch', pid: 5, url: 'u', range: [7, null] },
+  { type: 'response', ...ofJob, n: 1, pid: 5, status: 200, answer: 'taken' },
   { type: 'signal-sent', ...ofJob, n: 1, pid: 5, signal: 'SIGTERM', reason: 'hang' },
-  { type: 'attempt-ended', ...ofJob, attempt: attempt({ failure: { kind: 'hang', afterMs: 1 } }) },
-  { type: 'retry-planned', ...ofJob, wait_ms: 1, reason: 'r', start_over: false },
-  { type: 'job-ended', at: START, row: jobRow({ attempts: [attempt()] }) },
+  { type: 'attempt-ended', ...ofJob, attempt: attempt({ failure: { kind: 'hang', afterMs: 1 }, range: [7, 9] }) },
+  { type: 'retry-planned', ...ofJob, wait_ms: 1, reason: 'r', start_over: false, counted: true },
+  { type: 'job-ended', at: START, row: jobRow({ attempts: [attempt({ range: null })] }) },
   { type: 'jobs-ended', at: START, outcome: 'failed', failure: null, reason: 'r', count: 2, lines: [[1, 2]] },
   { type: 'host-changed', at: START, host: 'h', change: 'down', reason: 'r', until: null, cap: 1 },
   { type: 'warning', at: START, message: 'm' },
@@ -84,6 +84,18 @@ describe('an event', () => {
     expect(decodeEvent(JSON.stringify({ type: 'job-ended', at: 1, row: torn }))).toMatchObject({
       row: { failure: null },
     })
+  })
+
+  test('of a version that knew no ranges has none, and a range that is none is not believed', () => {
+    const { range: _, ...record } = attempt()
+    const read = (event: object) => decodeEvent(JSON.stringify({ ...ofJob, ...event }))
+    const started = { type: 'attempt-started', n: 1, task: 'fetch', pid: 5, url: 'u' }
+    expect(read({ ...started, resumed_from: 1024 })).toMatchObject({ range: null })
+    expect(read({ type: 'response', n: 1, status: 200, answer: 'taken' })).toMatchObject({ pid: null })
+    expect(read({ type: 'attempt-ended', attempt: record })).toMatchObject({ attempt: { range: null } })
+    for (const range of [7, [], [7], ['7', 9], [7, '9'], [null, 9]]) {
+      expect(read({ ...started, range })).toMatchObject({ range: null })
+    }
   })
 
   test('is nothing else, whatever the line says', () => {

@@ -1,24 +1,19 @@
 // The loop over scripted children: what no real child can be made to show, and what only a controlled clock can.
 
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { JobRow, RunEvent } from '../../src/core/event.ts'
-import { freshReport, step, sumsUp } from '../../src/core/report.ts'
-import { defaultSettings } from '../../src/defaults.ts'
-import { runHeader } from '../../src/session.ts'
-import { openJobList } from '../../src/supervisor/job-list.ts'
-import { startRun } from '../../src/supervisor/run.ts'
+import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
 import type { Settings } from '../../src/supervisor/settings.ts'
 import type { Script, ScriptedChild } from '../fixtures/scripted-isolation.ts'
-import { scriptedIsolation } from '../fixtures/scripted-isolation.ts'
+import { fakeTime, head, run as runBelow } from './scripted-run.ts'
 
 let dir = ''
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'mpdl-run-'))
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+  fakeTime()
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -26,84 +21,30 @@ afterEach(() => {
 })
 
 const BODY = Buffer.from('sixteen bytes ok')
-const NO_TOOLS = { setpriv: undefined, prlimit: undefined, flock: undefined, hasPermissionModel: true }
+const READY = { type: 'ready', version: PROTOCOL_VERSION } as const
 
 /** A child that downloads BODY, honestly. */
 const honest: Script = {
   start: (child) => {
-    child.say({ type: 'ready', version: 1 })
+    child.say(READY)
     child.say(head(200, [['content-length', String(BODY.length)]]))
   },
   onCommand: (child, command) => {
     if (command.type !== 'receive') return
-    appendToPart(child)
-    child.say({ type: 'done', bytes: BODY.length })
+    bring(child)
     child.end({ exitCode: 0 })
   },
 }
 
-function head(status: number, headers: [string, string][]) {
-  return { type: 'head' as const, status, headers, remoteAddress: '127.0.0.1', timings: {} }
+/** Writes all of BODY and says so. */
+function bring(child: ScriptedChild): void {
+  writeSync(child.order.descriptor, BODY, 0, BODY.length, 0)
+  child.say({ type: 'beat', bytes: BODY.length })
+  child.say({ type: 'done', bytes: BODY.length })
 }
 
-function appendToPart(child: ScriptedChild): void {
-  appendFileSync(child.order.descriptor, BODY)
-}
-
-async function run(lines: readonly string[], scripts: (n: number) => Script, changes: Partial<Settings> = {}) {
-  const listPath = join(dir, 'list.txt')
-  writeFileSync(listPath, `${lines.join('\n')}\n`)
-  const settings: Settings = {
-    ...defaultSettings(),
-    dir: join(dir, 'out'),
-    stateDir: join(dir, 'state'),
-    minDiskFreeBytes: 0,
-    retryDelayMs: 10,
-    ...changes,
-  }
-  const naming = { names: 'flat' as const, queryNames: false }
-  const rules = { naming, onClash: 'fail' as const, keepGoing: false, foldCase: false, spoolDir: dir }
-  const opened = await openJobList({ kind: 'file', path: listPath }, rules)
-  if (!opened.ok) throw new Error('the list of the test is wrong')
-  const { list } = opened
-  const { isolation, children } = scriptedIsolation(scripts)
-  const events: RunEvent[] = []
-  const report = freshReport()
-  const world = {
-    nowMs: () => Math.round(1_800_000_000_000 + performance.now()),
-    monotonicMs: () => performance.now(),
-    random: () => 0.5,
-  }
-  const { controls, done } = startRun({
-    settings,
-    header: runHeader(settings, list, { listPath, argv: [], startedMs: world.nowMs() }),
-    list,
-    isolation,
-    hardening: NO_TOOLS,
-    state: { find: () => undefined, remember: () => {}, close: () => {} },
-    world,
-    emit: (event) => {
-      events.push(event)
-      step(report, event)
-    },
-    progressEveryMs: 1000,
-  })
-  let isDone = false
-  const finished = done.finally(() => {
-    isDone = true
-  })
-  /** Lets time pass in small steps, real input and output in between. */
-  const untilDone = async () => {
-    for (let i = 0; !isDone && i < 20_000; i++) {
-      await vi.advanceTimersByTimeAsync(50)
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    await finished
-  }
-  const rows = () => events.flatMap((event): JobRow[] => (event.type === 'job-ended' ? [event.row] : []))
-  const differences = () => (report.counts === null ? ['no end'] : sumsUp(report, report.counts))
-  return { listPath, children, events, controls, untilDone, rows, report, differences, list }
-}
+const run = (lines: readonly string[], scripts: (n: number) => Script, changes: Partial<Settings> = {}) =>
+  runBelow(dir, lines, scripts, changes)
 
 describe('the run', () => {
   test('an honest child downloads its file and the sums add up', async () => {
@@ -115,7 +56,7 @@ describe('the run', () => {
   })
 
   test('[abandoned] a child that SIGKILL does not end costs its slot and is named, and the run goes on and ends', async () => {
-    const immortal: Script = { start: (child) => child.say({ type: 'ready', version: 1 }) }
+    const immortal: Script = { start: (child) => child.say(READY) }
     const it = await run(['http://h/a', 'http://h/b'], (n) => (n === 0 ? immortal : honest), {
       jobs: 2,
       hangTimeoutMs: 2000,
@@ -135,7 +76,7 @@ describe('the run', () => {
   })
 
   test('when every slot is held by a child that cannot be ended, the rest is not started', async () => {
-    const immortal: Script = { start: (child) => child.say({ type: 'ready', version: 1 }) }
+    const immortal: Script = { start: (child) => child.say(READY) }
     const it = await run(['http://h/a', 'http://h/b', 'http://h/c'], () => immortal, {
       jobs: 1,
       hangTimeoutMs: 2000,
@@ -208,8 +149,7 @@ describe('the run', () => {
       ...honest,
       onCommand: (child, command) => {
         if (command.type !== 'receive') return
-        appendToPart(child)
-        child.say({ type: 'done', bytes: BODY.length })
+        bring(child)
       },
       onSignal: (child, signal) => child.end({ signal }),
     }
@@ -220,12 +160,12 @@ describe('the run', () => {
 
   test('a job whose deadline passes while it waits for its host ends there and then', async () => {
     const busy: Script = {
-      start: (child) => child.say({ type: 'ready', version: 1 }),
+      start: (child) => child.say(READY),
       onSignal: (child, signal) => child.end({ signal }),
     }
     const refused: Script = {
       start: (child) => {
-        child.say({ type: 'ready', version: 1 })
+        child.say(READY)
         child.say(head(503, []))
       },
       onCommand: (child, command) => {
@@ -251,7 +191,7 @@ describe('the run', () => {
 
   test('a second interrupt takes the grace away', async () => {
     const deaf: Script = {
-      start: (child) => child.say({ type: 'ready', version: 1 }),
+      start: (child) => child.say(READY),
       onSignal: (child, signal) => signal === 'SIGKILL' && child.end({ signal }),
     }
     const it = await run(['http://h/a', 'http://h/b'], () => deaf, { jobs: 1, killAfterMs: 60_000 })

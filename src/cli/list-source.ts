@@ -1,0 +1,93 @@
+// From operands to a checked list: what was meant by them, and what is said when that is no list. Knows nothing of what
+// is done with it.
+
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { printable } from '../core/printable.ts'
+import { redactUrl } from '../core/redact.ts'
+import { spoolDir } from '../places.ts'
+import type { JobList, ListSource } from '../supervisor/job-list.ts'
+import { openJobList } from '../supervisor/job-list.ts'
+import type { RawRunOptions } from './run-options.ts'
+import { UsageError } from './usage-error.ts'
+
+/** What decides which rows are jobs and what their files are called. */
+export type ListOptions = Pick<RawRunOptions, 'out' | 'names' | 'queryNames' | 'onClash' | 'keepGoing'>
+
+export function sourceOf(operands: readonly string[]): ListSource {
+  const [first] = operands
+  if (first === undefined)
+    throw new UsageError('what should be downloaded? Give a list file, URLs, or - for standard input (see mpdl --help)')
+  const isUrl = (text: string) => /^https?:\/\//i.test(text)
+  if (operands.every(isUrl)) return { kind: 'urls', urls: operands }
+  if (operands.length > 1) {
+    throw new UsageError('give either one list or any number of URLs; several lists: cat LIST1 LIST2 | mpdl -')
+  }
+  if (first === '-') return { kind: 'stream', stream: process.stdin, name: 'standard input' }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(first)) {
+    throw new UsageError(`${redactUrl(first)}: only http:// and https:// are supported`)
+  }
+  if (statSync(first, { throwIfNoEntry: false }) === undefined && looksLikeHost(first)) {
+    throw new UsageError(`no such list: ${first}; did you mean https://${redactUrl(first)}?`, 66)
+  }
+  return { kind: 'file', path: first }
+}
+
+/** `example.com/x`, `example.com`: a name with dots that is hardly the name of a list. */
+function looksLikeHost(text: string): boolean {
+  const host = /^([^/\s:]+\.[a-z]{2,})(?:[:/]|$)/i.exec(text)?.[1]
+  return (
+    host !== undefined && (host !== text || !/\.(txt|list?|lst|csv|tsv|jsonl?|ndjson|gz|md5|sha\d+|urls?)$/i.test(host))
+  )
+}
+
+function nameOf(source: ListSource): string {
+  if (source.kind === 'file') return printable(source.path)
+  return source.kind === 'stream' ? source.name : 'command line'
+}
+
+/** Opens and checks the list. Throws a UsageError with all that is wrong with it; `work` is what was not done then. */
+export async function openList(
+  source: ListSource,
+  options: ListOptions,
+  work: 'downloaded' | 'verified',
+): Promise<JobList> {
+  const isOneName = options.out !== undefined && !/(?<!%)(?:%%)*%n/.test(options.out)
+  const oneNameFor = (jobs: number) =>
+    new UsageError(`-o ${options.out} is one name for ${jobs} jobs; number them with %n, like image-%n.jpg`)
+  // Otherwise the answer would be that they clash, which helps less.
+  if (isOneName && source.kind === 'urls' && source.urls.length > 1) throw oneNameFor(source.urls.length)
+  const opened = await openJobList(source, {
+    naming: {
+      names: options.names,
+      queryNames: options.queryNames ?? false,
+      ...(options.out === undefined ? {} : { outPattern: options.out }),
+    },
+    onClash: options.onClash,
+    keepGoing: options.keepGoing ?? false,
+    foldCase: process.platform === 'darwin',
+    spoolDir: spoolDir(),
+  })
+  if (opened.ok) {
+    const { list } = opened
+    if (isOneName && list.size > 1) {
+      list.close()
+      throw oneNameFor(list.size)
+    }
+    return list
+  }
+  const lines = opened.errors.map(({ line, problem }) =>
+    line === 0 ? problem : `${nameOf(source)} line ${line}: ${problem}`,
+  )
+  const more = opened.more > 0 ? [`and ${opened.more} more`] : []
+  const hint =
+    opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0)
+      ? [`nothing was ${work}; --keep-going skips bad lines`]
+      : []
+  throw new UsageError([...lines, ...more, ...hint].join('\n'), opened.kind === 'no-list' ? 66 : 65)
+}
+
+/** Absolute; null when the list is no file. */
+export function listPathOf([first = '']: readonly string[]): string | null {
+  return first !== '-' && !/^https?:\/\//i.test(first) ? resolve(first) : null
+}

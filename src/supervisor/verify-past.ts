@@ -1,0 +1,139 @@
+// Decides what the runs of one list say of its files: the newest that finished a file says what it should be. Small for
+// a million jobs, and reads no log before somebody asks. Knows nothing of what is on disk.
+
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { JobRow, Outcome } from '../core/event.ts'
+import { OUTCOMES } from '../core/event.ts'
+import type { RecordedFile } from '../core/verify.ts'
+import { Column } from './column.ts'
+import { codeOf } from './disk-failure.ts'
+import type { PastRun } from './past-runs.ts'
+import { decodeEvent, readLines } from './past-runs.ts'
+import { ABSENT, PrintTable } from './print-table.ts'
+
+/** Most lines of a log are of other events; telling them apart by text spares reading them as JSON. */
+const ROW_MARK = '"type":"job-ended"'
+const JOB_ID = /^[0-9a-f]{16}$/
+const SHA256 = /^[0-9a-f]{64}$/
+const DIGEST_CELLS = 8
+
+export interface PastFilesOptions {
+  /** Newest first. */
+  readonly runs: readonly PastRun[]
+  /** Told of a log that cannot be read. */
+  readonly onProblem: (sentence: string) => void
+  /** Ends the reading of a log in the middle. */
+  readonly isStopped: () => boolean
+}
+
+export class PastFiles {
+  readonly #options: PastFilesOptions
+  /** How many of the runs were read. */
+  #read = 0
+  readonly #jobs = new PrintTable()
+  /** A row for each job; in the last run's column positions in OUTCOMES from 1, 0 where it has none. */
+  readonly #lastOutcome = new Column(Uint8Array)
+  /** Position of the run that says what the file should be, from 1; 0 where none does yet. */
+  readonly #run = new Column(Uint32Array)
+  readonly #sizeBytes = new Column(Float64Array)
+  /** Position in `#digests` from 1; 0 without a digest. */
+  readonly #digest = new Column(Uint32Array)
+  readonly #digests = new Column(Uint32Array)
+
+  constructor(options: PastFilesOptions) {
+    this.#options = options
+  }
+
+  /** What the last run says became of this job. */
+  async lastOutcome(id: string): Promise<Outcome | undefined> {
+    if (this.#read === 0) await this.#readNext()
+    const at = this.#find(id)
+    return at === ABSENT ? undefined : OUTCOMES[this.#lastOutcome.at(at) - 1]
+  }
+
+  /** How the newest run that finished this job's file left it; asks older runs where newer ones are silent. */
+  async recorded(id: string): Promise<RecordedFile | undefined> {
+    const { runs } = this.#options
+    for (;;) {
+      const at = this.#find(id)
+      const run = at === ABSENT ? undefined : runs[this.#run.at(at) - 1]
+      if (run !== undefined) {
+        return { runId: run.run.id, sizeBytes: this.#sizeBytes.at(at), sha256: this.#digestAt(this.#digest.at(at)) }
+      }
+      if (this.#read === runs.length) return undefined
+      await this.#readNext()
+    }
+  }
+
+  async #readNext(): Promise<void> {
+    const { runs, onProblem, isStopped } = this.#options
+    const run = runs[this.#read]
+    if (run === undefined) return
+    this.#read++
+    try {
+      const file = await open(run.path, constants.O_RDONLY | constants.O_NONBLOCK)
+      try {
+        const readAt = async (buffer: Buffer, at: number) => (await file.read(buffer, 0, buffer.length, at)).bytesRead
+        for await (const line of readLines(readAt)) {
+          if (isStopped()) return
+          const event = line.includes(ROW_MARK) ? decodeEvent(line) : null
+          if (event?.type === 'job-ended') this.#take(event.row)
+        }
+      } finally {
+        await file.close()
+      }
+    } catch (error) {
+      const code = codeOf(error)
+      if (code === undefined) throw error
+      onProblem(`the log ${run.path} cannot be read: ${code}`)
+    }
+  }
+
+  /** A job has one row in a log, so the first row that says what its file should be is the newest. */
+  #take({ id, outcome, size, sha256 }: JobRow): void {
+    if (!JOB_ID.test(id)) return
+    const known = this.#find(id)
+    const at = known === ABSENT ? this.#add(id) : known
+    if (this.#read === 1) this.#lastOutcome.set(at, OUTCOMES.indexOf(outcome) + 1)
+    const isFinished = outcome === 'downloaded' || outcome === 'unchanged'
+    if (!isFinished || size === null || this.#run.at(at) !== 0) return
+    this.#run.set(at, this.#read)
+    this.#sizeBytes.set(at, size)
+    if (sha256 === null || !SHA256.test(sha256)) return
+    this.#digest.set(at, this.#digests.length / DIGEST_CELLS + 1)
+    for (let cell = 0; cell < DIGEST_CELLS; cell++) {
+      this.#digests.push(Number.parseInt(sha256.slice(cell * 8, cell * 8 + 8), 16))
+    }
+  }
+
+  #digestAt(position: number): string | undefined {
+    if (position === 0) return undefined
+    const first = (position - 1) * DIGEST_CELLS
+    return Array.from({ length: DIGEST_CELLS }, (_, cell) =>
+      this.#digests
+        .at(first + cell)
+        .toString(16)
+        .padStart(8, '0'),
+    ).join('')
+  }
+
+  #find(id: string): number {
+    const [high, low] = printOf(id)
+    // The id is the fingerprint: equal prints are one job.
+    return this.#jobs.find(high, low, () => true)
+  }
+
+  #add(id: string): number {
+    const [high, low] = printOf(id)
+    const at = this.#run.length
+    this.#jobs.add(high, low, at)
+    for (const column of [this.#lastOutcome, this.#run, this.#sizeBytes, this.#digest]) column.push(0)
+    return at
+  }
+}
+
+const printOf = (id: string): [high: number, low: number] => [
+  Number.parseInt(id.slice(0, 8), 16),
+  Number.parseInt(id.slice(8), 16),
+]
