@@ -31,6 +31,10 @@ ${Object.entries(FAULTS)
   .map(([name, text]) => `  ${name.padEnd(12)} ${text}`)
   .join('\n')}`
 
+const VERIFY_NOTES = `
+Give what decided the names in the run: -d, -o, --names, --query-names, --on-clash.
+Exit codes: 0 all is well · 1 something was found · 64 and above as for a run`
+
 /** Runs the program and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
   // Output that nobody reads any more ends output, never a download.
@@ -135,6 +139,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     program.command('verify').description('what is on disk against checksums and the last run, without network'),
   )
     .argument('<LIST|URL...>', 'the list file of a run, URLs, or -')
+    .addHelpText('after', VERIFY_NOTES)
     .action(async (operands: string[], options: VerifyOptions) => {
       const { verify } = await import('./verify.ts')
       outcome.code = await verify(operands, options)

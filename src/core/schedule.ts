@@ -115,8 +115,8 @@ export class Schedule {
   }
 
   /**
-   * Takes a spare slot for a further child of a file under way, if `host` has room for it now and for the jobs that will
-   * come back to it: a segment may last for hours.
+   * Takes a spare slot for a further child of a file under way, if `host` has room for it now and for the jobs that
+   * will come back to it: a segment may last for hours.
    */
   takeSpare(host: number, nowMs: number): boolean {
     const state = this.#stateOf(host)

@@ -18,8 +18,7 @@ interface Segment {
   /** The next byte it brings; where it was asked to begin as long as it does not receive. */
   position: number
   end: number
-  /** `waiting`: its answer fits, and another child is giving up these bytes. */
-  state: 'asking' | 'waiting' | 'receiving'
+  state: 'asking' | 'receiving'
   /** Who waits for this one's answers to `limit`, in the order they were sent. */
   readonly heirs: number[]
 }
@@ -101,7 +100,6 @@ export class SegmentPlan {
       ({ state, position, end }) => state === 'receiving' && position < heir.end && end > heir.position,
     )
     if (owner === undefined) return this.#enter(heir, heir.position)
-    heir.state = 'waiting'
     owner.heirs.push(id)
     return { do: 'limit', id: owner.id, endBytes: Math.max(heir.position, owner.position) }
   }
@@ -180,9 +178,9 @@ export class SegmentPlan {
   }
 }
 
-/** What nobody is on comes before everything that somebody is on. */
+/** Infinite where nobody shares it yet, so that comes first. */
 function shareOf({ range, sharers }: Piece): number {
-  return sharers === 0 ? Number.MAX_VALUE : (range[1] - range[0]) / sharers
+  return (range[1] - range[0]) / sharers
 }
 
 function evenly([start, end]: Range, parts: number): Range[] {

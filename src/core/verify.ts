@@ -79,6 +79,8 @@ export type DigestFacts =
 
 export interface ExpectedDigest {
   readonly checksum: Checksum
+  /** How much there is to read. */
+  readonly sizeBytes: number
   readonly proof: Extract<VerifyProof, 'checksum' | 'recorded-checksum'>
   /** `the list says`. */
   readonly witness: string
@@ -90,10 +92,12 @@ const SAME_TIME_WITHIN_MS = 1
 /** The digest the file must have; undefined where reading it would prove nothing. */
 export function expectedDigest({ checksum, target, recorded }: FileFacts): ExpectedDigest | undefined {
   if (target.kind !== 'file') return undefined
-  if (checksum !== undefined) return { checksum, proof: 'checksum', witness: 'the list says' }
-  if (recorded?.sha256 === undefined || recorded.sizeBytes !== target.sizeBytes) return undefined
+  const { sizeBytes } = target
+  if (checksum !== undefined) return { checksum, sizeBytes, proof: 'checksum', witness: 'the list says' }
+  if (recorded?.sha256 === undefined || recorded.sizeBytes !== sizeBytes) return undefined
   return {
     checksum: { algorithm: 'sha-256', hex: recorded.sha256 },
+    sizeBytes,
     proof: 'recorded-checksum',
     witness: `run ${recorded.runId} recorded`,
   }
@@ -105,7 +109,11 @@ export function judge(facts: FileFacts, digest?: DigestFacts): Verdict {
   if (target.kind === 'refused') return refusal(target.failure)
   if (target.kind === 'missing') return part === undefined ? missing(lastOutcome) : unfinished(part)
   const expected = expectedDigest(facts)
-  if (expected === undefined) return judgeByLooks(target, facts)
+  if (expected === undefined) {
+    const seen = judgeByLooks(target, facts)
+    // What a run is at work on is not yet as anybody says.
+    return seen.verdict !== 'ok' && part?.writerPid !== undefined ? unfinished(part) : seen
+  }
   if (digest === undefined) throw new Error('a file was judged before it was read')
   if (!digest.ok) {
     const name = digest.failure.kind === 'cancelled' ? 'not-verified' : 'unreadable'
@@ -114,6 +122,11 @@ export function judge(facts: FileFacts, digest?: DigestFacts): Verdict {
   const { algorithm, hex } = expected.checksum
   if (digest.hex === hex) return ok(expected.proof, `${algorithm} is as ${expected.witness}`)
   return verdict('differs', `${algorithm} is ${digest.hex}, ${expected.witness} ${hex}`)
+}
+
+/** Whether a second look may find it better: a run under way writes down what it left only after it is there. */
+export function isDoubtful(facts: FileFacts): boolean {
+  return facts.target.kind === 'file' && expectedDigest(facts) === undefined && judge(facts).verdict !== 'ok'
 }
 
 /** Whether a person need not hear of it. */

@@ -85,7 +85,6 @@ export class Transfer {
   #seat: Seat
   #isSeatLost = false
   #isRangeable = false
-  #hasSize = false
   #started = 0
   /** Responses that brought bytes. */
   #received = 0
@@ -135,11 +134,6 @@ export class Transfer {
   /** Its child could not be reaped and keeps it. */
   get isSeatLost(): boolean {
     return this.#isSeatLost
-  }
-
-  /** The server told the size. */
-  get hasSize(): boolean {
-    return this.#hasSize
   }
 
   /** The bytes are of more than one response. */
@@ -240,10 +234,16 @@ export class Transfer {
     if (this.#stopCause !== undefined) return this.#stopCause
     this.#isRangeable = false
     this.#plan = undefined
-    const { mirror } = this.#options
     this.#ends = Promise.withResolvers()
-    this.#sole = this.#start(ask, true, { seat: this.#seat, mirror })
+    this.#sole = this.#start(ask, true, { seat: this.#seat, mirror: this.#bestMirror })
     return await this.#ends.promise
+  }
+
+  /** The one this attempt is for, unless it turned out to serve another file. */
+  get #bestMirror(): number {
+    const { mirror, job } = this.#options
+    const mirrors = [mirror, ...job.urls.keys()]
+    return mirrors.find((candidate) => !this.#dropped.has(candidate)) ?? mirror
   }
 
   #start(ask: Ask, isSole: boolean, { seat, mirror }: Helper): Fetch {
@@ -284,7 +284,6 @@ export class Transfer {
     const range: Range = [answer.offsetBytes, this.#endOf(fetch.errand.ask, answer, isRest)]
     this.#plan.receive(fetch.id, range)
     this.#isRangeable = answer.isRangeable && this.#options.split > 1
-    this.#hasSize = answer.sizeBytes !== undefined
     this.#receive(fetch, range, 0)
     if (this.#isRangeable) this.#context.onShareable()
   }
@@ -403,8 +402,20 @@ export class Transfer {
     this.#isSeatLost = isAbandoned
     this.#savedAtMs = world.monotonicMs()
     part.save()
-    const isOwn = fetch.errand.isSole || fetch.exchange.isReceiving
-    this.#ends.resolve(this.#fatal ?? this.#stopCause ?? (isOwn ? failure : undefined))
+    this.#ends.resolve(this.#fatal ?? this.#verdict(fetch, failure))
+  }
+
+  /**
+   * What the end of the last child means for all. What it failed of by itself is told even when a stop was on its way;
+   * what a helper failed of before it received is not. A stop that came when everything was there stops nothing.
+   */
+  #verdict({ exchange, errand }: Fetch, failure: Failure | undefined): Failure | undefined {
+    const isOfUnknownSize = errand.isSole && this.#options.part.sizeBytes === undefined
+    const isSettled = failure === undefined && (isOfUnknownSize || exchange.unchanged !== undefined)
+    const isStopped = failure === undefined || failure.kind === this.#stopCause?.kind
+    if (isSettled || (isStopped && this.#plan?.isComplete === true)) return undefined
+    const isOwn = errand.isSole || exchange.isReceiving
+    return (isOwn ? failure : undefined) ?? this.#stopCause
   }
 
   /** A child failed while others go on: they bring its bytes too, and it is replaced later, if at all. */

@@ -4,25 +4,36 @@
 import { lstatSync, readdirSync, statSync } from 'node:fs'
 import { totalBytes } from '../core/segment.ts'
 import type { PartFacts } from '../core/verify.ts'
-import { readControl, survivingRanges } from './control-file.ts'
+import { type Control, readControl, survivingRanges } from './control-file.ts'
 import { codeOf } from './disk-failure.ts'
 
-/** Undefined when there is no part. */
+/**
+ * Undefined when there is no part. One that has just got its final name counts as one while its writer holds it: what
+ * is left there is written down only after that.
+ */
 export function lookAtPart(finalPath: string, thisBoot: string | undefined): PartFacts | undefined {
   const path = `${finalPath}.part`
+  const notePath = `${path}.json`
   const partBytes = sizeOfFile(path)
-  if (partBytes === undefined) return undefined
-  const control = readControl(`${path}.json`)
-  if (control === undefined) {
+  // Asked first, because the lack of a note is the rule where there is no part.
+  if (partBytes === undefined && sizeOfFile(notePath) === undefined) return undefined
+  const note = readControl(notePath)
+  if (partBytes === undefined) return note && lookAtFinished(finalPath, writerOf(note, finalPath, thisBoot))
+  if (note === undefined) {
     return { keptBytes: partBytes, sizeBytes: undefined, isForeign: true, writerPid: undefined }
   }
-  const { pid, bootId, sizeBytes, isForeign } = control
   return {
-    keptBytes: totalBytes(survivingRanges(control, thisBoot, partBytes)),
-    sizeBytes,
-    isForeign: isForeign === true,
-    writerPid: pid > 0 && bootId === thisBoot && hasOpen(pid, path) ? pid : undefined,
+    keptBytes: totalBytes(survivingRanges(note, thisBoot, partBytes)),
+    sizeBytes: note.sizeBytes,
+    isForeign: note.isForeign === true,
+    writerPid: writerOf(note, path, thisBoot),
   }
+}
+
+function lookAtFinished(path: string, writerPid: number | undefined): PartFacts | undefined {
+  const sizeBytes = sizeOfFile(path)
+  if (sizeBytes === undefined || writerPid === undefined) return undefined
+  return { keptBytes: sizeBytes, sizeBytes, isForeign: false, writerPid }
 }
 
 function sizeOfFile(path: string): number | undefined {
@@ -33,6 +44,10 @@ function sizeOfFile(path: string): number | undefined {
     // Whatever is wrong with the directory is said of the target.
     return undefined
   }
+}
+
+function writerOf({ pid, bootId }: Control, path: string, thisBoot: string | undefined): number | undefined {
+  return pid > 0 && bootId === thisBoot && hasOpen(pid, path) ? pid : undefined
 }
 
 /** A run that lives may be done with this file. Where the system does not tell, its being alive must do. */

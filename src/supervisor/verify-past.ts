@@ -31,6 +31,8 @@ export class PastFiles {
   readonly #options: PastFilesOptions
   /** How many of the runs were read. */
   #read = 0
+  /** Where the last run's log goes on; it may be under way. */
+  #lastRunEnd = 0
   readonly #jobs = new PrintTable()
   /** A row for each job; in the last run's column positions in OUTCOMES from 1, 0 where it has none. */
   readonly #lastOutcome = new Column(Uint8Array)
@@ -66,19 +68,37 @@ export class PastFiles {
     }
   }
 
+  /** Takes in what a run under way has written since its log was read. */
+  async readOn(): Promise<void> {
+    const [last] = this.#options.runs
+    if (this.#read > 0 && last?.ended === null) this.#lastRunEnd = await this.#readLog(last, 1, this.#lastRunEnd)
+  }
+
   async #readNext(): Promise<void> {
-    const { runs, onProblem, isStopped } = this.#options
-    const run = runs[this.#read]
+    const run = this.#options.runs[this.#read]
     if (run === undefined) return
     this.#read++
+    const end = await this.#readLog(run, this.#read, 0)
+    if (this.#read === 1) this.#lastRunEnd = end
+  }
+
+  /** `position` of the run, from 1. Resolves with the end of the log's last whole line. */
+  async #readLog({ path }: PastRun, position: number, from: number): Promise<number> {
+    const { onProblem, isStopped } = this.#options
+    let end = from
     try {
-      const file = await open(run.path, constants.O_RDONLY | constants.O_NONBLOCK)
+      const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+      const readAt = async (buffer: Buffer, at: number) => {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, from + at)
+        const newline = buffer.subarray(0, bytesRead).lastIndexOf(10)
+        if (newline !== -1) end = from + at + newline + 1
+        return bytesRead
+      }
       try {
-        const readAt = async (buffer: Buffer, at: number) => (await file.read(buffer, 0, buffer.length, at)).bytesRead
         for await (const line of readLines(readAt)) {
-          if (isStopped()) return
+          if (isStopped()) break
           const event = line.includes(ROW_MARK) ? decodeEvent(line) : null
-          if (event?.type === 'job-ended') this.#take(event.row)
+          if (event?.type === 'job-ended') this.#take(event.row, position)
         }
       } finally {
         await file.close()
@@ -86,25 +106,29 @@ export class PastFiles {
     } catch (error) {
       const code = codeOf(error)
       if (code === undefined) throw error
-      onProblem(`the log ${run.path} cannot be read: ${code}`)
+      onProblem(`the log ${path} cannot be read: ${code}`)
     }
+    return end
   }
 
-  /** A job has one row in a log, so the first row that says what its file should be is the newest. */
-  #take({ id, outcome, size, sha256 }: JobRow): void {
+  #take({ id, outcome, size, sha256 }: JobRow, position: number): void {
     if (!JOB_ID.test(id)) return
     const known = this.#find(id)
     const at = known === ABSENT ? this.#add(id) : known
-    if (this.#read === 1) this.#lastOutcome.set(at, OUTCOMES.indexOf(outcome) + 1)
+    if (position === 1) this.#lastOutcome.set(at, OUTCOMES.indexOf(outcome) + 1)
     const isFinished = outcome === 'downloaded' || outcome === 'unchanged'
-    if (!isFinished || size === null || this.#run.at(at) !== 0) return
-    this.#run.set(at, this.#read)
+    const isKnown = this.#run.at(at) !== 0 && this.#run.at(at) <= position
+    if (!isFinished || size === null || isKnown) return
+    this.#run.set(at, position)
     this.#sizeBytes.set(at, size)
-    if (sha256 === null || !SHA256.test(sha256)) return
-    this.#digest.set(at, this.#digests.length / DIGEST_CELLS + 1)
+    this.#digest.set(at, sha256 !== null && SHA256.test(sha256) ? this.#addDigest(sha256) : 0)
+  }
+
+  #addDigest(hex: string): number {
     for (let cell = 0; cell < DIGEST_CELLS; cell++) {
-      this.#digests.push(Number.parseInt(sha256.slice(cell * 8, cell * 8 + 8), 16))
+      this.#digests.push(Number.parseInt(hex.slice(cell * 8, cell * 8 + 8), 16))
     }
+    return this.#digests.length / DIGEST_CELLS
   }
 
   #digestAt(position: number): string | undefined {

@@ -7,10 +7,10 @@ import { setImmediate } from 'node:timers/promises'
 import type { Status } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
-import type { Checksum, Job } from '../core/job.ts'
+import type { Checksum, ChecksumAlgorithm, Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { FileFacts, TargetFacts, Verdict } from '../core/verify.ts'
-import { expectedDigest, judge } from '../core/verify.ts'
+import { expectedDigest, isDoubtful, judge } from '../core/verify.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { ChildRun } from './child-run.ts'
 import { Deadlines } from './deadlines.ts'
@@ -200,18 +200,23 @@ export class Verification implements RunControls {
 
   /** Undefined after an interrupt, which may have cut short what was to be known of the line. */
   async #begin(index: number): Promise<Pending | undefined> {
-    const { list, world } = this.#parts
+    const { list, world, past } = this.#parts
     const line = list.lineOf(index)
     const fate = list.fateOf(index)
     if (fate.kind === 'same') return { done: noJob(line, 'skipped', `same as line ${fate.asLine}`) }
     if (fate.kind === 'bad') return { done: noJob(line, 'bad', fate.problem) }
     const job = list.read(index)
     if (job === undefined) return { done: noJob(line, 'bad', describe({ kind: 'list-changed' })) }
-    const facts = await this.#factsOf(job)
+    let facts = await this.#factsOf(job)
+    if (isDoubtful(facts)) {
+      await past.readOn()
+      facts = await this.#factsOf(job)
+    }
     if (this.#signal !== undefined) return undefined
-    if (expectedDigest(facts) === undefined || facts.target.kind !== 'file') return { done: verified(job, facts) }
+    const expected = expectedDigest(facts)
+    if (expected === undefined) return { done: verified(job, facts) }
     const pending: Pending = { done: undefined }
-    const { sizeBytes } = facts.target
+    const { sizeBytes } = expected
     const reading: Reading = { job, sizeBytes, startedAtMs: world.nowMs(), child: undefined }
     this.#readings.add(reading)
     this.#read(reading, facts).then(
@@ -226,20 +231,17 @@ export class Verification implements RunControls {
     let facts = first
     for (let look = 1; ; look++) {
       const expected = expectedDigest(facts)
-      if (expected === undefined || facts.target.kind !== 'file') return verified(job, facts)
-      const { algorithm } = expected.checksum
-      const digest = await this.#digest(reading, { ...facts.target, algorithm })
+      if (expected === undefined) return verified(job, facts)
+      const { checksum, sizeBytes } = expected
+      const digest = await this.#digest(reading, sizeBytes, checksum.algorithm)
       const now = await this.#factsOf(job)
       const isSettled = isSameFile(facts.target, now.target) || this.#signal !== undefined || look === MAX_LOOKS
-      if (isSettled) return verified(job, facts, digest, algorithm)
+      if (isSettled) return verified(job, facts, digest, checksum.algorithm)
       facts = now
     }
   }
 
-  async #digest(
-    reading: Reading,
-    { sizeBytes, algorithm }: { readonly sizeBytes: number; readonly algorithm: Checksum['algorithm'] },
-  ): Promise<Digest> {
+  async #digest(reading: Reading, sizeBytes: number, algorithm: ChecksumAlgorithm): Promise<Digest> {
     const { job } = reading
     const path = join(this.#parts.settings.dir, job.target)
     const digest = await digestFile(this.#context, { job, attempt: 1, path, sizeBytes, algorithm }, (child) => {
@@ -331,7 +333,7 @@ function noJob(line: number, verdict: 'skipped' | 'bad', reason: string): Verifi
   return { line, verdict, reason, proof: null, id: null, url: null, out: null, sizeBytes: null, digest: null }
 }
 
-function verified(job: Job, facts: FileFacts, digest?: Digest, algorithm?: Checksum['algorithm']): VerifiedLine {
+function verified(job: Job, facts: FileFacts, digest?: Digest, algorithm?: ChecksumAlgorithm): VerifiedLine {
   const { target } = facts
   return {
     ...judge(facts, digest),

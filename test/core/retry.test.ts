@@ -90,7 +90,7 @@ describe('an attempt that brought the file a good deal further', () => {
     expect(decide(RESET, { countedTries: [0], hasAdvanced: true })).toMatchObject({ do: 'retry', countedTries: [0] })
   })
 
-  test('is followed by a wait all the same, as long as after the tries that were used, and at least as after one', () => {
+  test('is followed by a wait all the same: as after the tries that were used, at least as after one', () => {
     const waits = [0, 1, 2, 3].map((used) => {
       const decision = decide(RESET, { countedTries: [used], hasAdvanced: true }, { random: 0.5 })
       return decision.do === 'retry' ? decision.waitMs : Number.NaN

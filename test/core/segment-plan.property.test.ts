@@ -1,4 +1,4 @@
-// Decides whether any interleaving of children that share a file brings each of its bytes once, and brings it to an end.
+// Decides whether any interleaving of children that share a file brings each of its bytes once, and comes to an end.
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -102,7 +102,7 @@ function playAll(...operations: fc.WeightedArbitrary<Operation>[]): void {
   )
 }
 
-describe('whatever crosses whatever on the wires, each byte is written once and all of them are there in the end', () => {
+describe('whatever crosses whatever on the wires, each byte is written once and all are there in the end', () => {
   test('when nothing goes wrong', () => playAll(...smooth))
 
   test('when servers refuse, connections break, children die and the run is started anew', () => {

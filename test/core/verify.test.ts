@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { OUTCOMES } from '../../src/core/event.ts'
 import type { Failure } from '../../src/core/failure.ts'
 import type { FileFacts, PartFacts, TargetFacts } from '../../src/core/verify.ts'
-import { expectedDigest, isWell, judge, VERDICTS } from '../../src/core/verify.ts'
+import { expectedDigest, isDoubtful, isWell, judge, VERDICTS } from '../../src/core/verify.ts'
 
 const HEX = 'ab'.repeat(32)
 const OTHER_HEX = 'cd'.repeat(32)
@@ -123,6 +123,25 @@ describe('a file without a checksum in the list', () => {
   test('is ok as another list left it after this one', () => {
     const newer = facts({ recorded: recorded(7, HEX), remembered: remembered(1000, 5000) })
     expect(judge(newer)).toMatchObject({ verdict: 'ok', proof: 'size+mtime' })
+  })
+
+  test('is unfinished while a run is at work on it, unless it is well already', () => {
+    const part = { ...PART, writerPid: 77 }
+    expect(judge(facts({ part }))).toMatchObject({ verdict: 'unfinished' })
+    expect(judge(facts({ part, recorded: recorded(999) }))).toMatchObject({ verdict: 'unfinished' })
+    expect(judge(facts({ part, recorded: recorded(1000) }))).toMatchObject({ verdict: 'ok' })
+    expect(judge(facts({ part: PART }))).toMatchObject({ verdict: 'unknown' })
+  })
+
+  test('is doubtful when it is there, needs no reading and is not ok', () => {
+    expect([facts(), facts({ recorded: recorded(999, HEX) })].map(isDoubtful)).toEqual([true, true])
+    const settled = [
+      facts({ recorded: recorded(1000) }),
+      facts({ checksum: sha256 }),
+      facts({ recorded: recorded(1000, HEX) }),
+      facts({ target: { kind: 'missing' } }),
+    ]
+    expect(settled.map(isDoubtful)).toEqual([false, false, false, false])
   })
 
   test('is unknown where nobody says what it should be', () => {

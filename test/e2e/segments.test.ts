@@ -457,6 +457,21 @@ describe('against a server at fault', () => {
     }
   })
 
+  test('behind a redirect gets no more connections than --max-per-host says, and never has to refuse', async () => {
+    const there = url('/limit-connections/moved?k=3&rate=2000000').replace('127.0.0.1', 'localhost')
+    const ended = await run({
+      list: server.url(`/redirect-to/moved?url=${encodeURIComponent(there)}`),
+      args: [...SHARED, '-s', '6', '-j', '6', '--max-per-host', '3'],
+    })
+    expectFiles(ended, { moved: SMALL })
+    expectTiled(ended, SMALL.length)
+    expect(segmentsOf(ended).length).toBeGreaterThanOrEqual(3)
+    expect(ended.events.flatMap((event) => (event.type === 'response' && event.status >= 400 ? [event] : []))).toEqual(
+      [],
+    )
+    expect(triesOf(ended)).toBe(1)
+  })
+
   test('that answers with all from there on, whatever end was asked, is no liar', async () => {
     const ended = await run({ list: url('/range-lies/longer?kind=longer&rate=2000000'), args: SHARED })
     expectFiles(ended, { longer: SMALL })

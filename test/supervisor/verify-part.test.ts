@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -73,6 +73,18 @@ test('only who has it open is writing it', () => {
   expect(lookAtPart(target, 'another-boot')).toMatchObject({ writerPid: undefined })
   closeSync(descriptor)
   expect(lookAtPart(target, BOOT)).toMatchObject({ writerPid: undefined })
+})
+
+test('one that has its final name is finished when its writer lets go of it', () => {
+  part()
+  renameSync(`${target}.part`, target)
+  const descriptor = openSync(target, 'r')
+  const seen = { keptBytes: 100, sizeBytes: 100, isForeign: false, writerPid: process.pid }
+  expect(lookAtPart(target, BOOT)).toEqual(seen)
+  closeSync(descriptor)
+  expect(lookAtPart(target, BOOT)).toBeUndefined()
+  rmSync(target)
+  expect(lookAtPart(target, BOOT), 'a note that was left alone').toBeUndefined()
 })
 
 test('a note that names no process, or one that is gone, names no writer', () => {

@@ -78,3 +78,28 @@ test('reading ends when it is told to', async () => {
   const { files } = await past(() => true)
   expect(await files.recorded(A)).toBeUndefined()
 })
+
+test('what a run under way writes meanwhile is taken in, and it is newer than what older runs said', async () => {
+  night(1, row(A, { size: 1 }), runEnded())
+  const log = night(2)
+  const { files } = await past()
+  expect(await files.recorded(A)).toMatchObject({ runId: 'R1', sizeBytes: 1 })
+  const [torn, rest] = [0, 60].map((from) =>
+    JSON.stringify(row(A, { size: 2 })).slice(from, from === 0 ? 60 : undefined),
+  )
+  writeFileSync(log, torn ?? '', { flag: 'a' })
+  await files.readOn()
+  expect(await files.recorded(A)).toMatchObject({ runId: 'R1' })
+  writeFileSync(log, `${rest}\n`, { flag: 'a' })
+  await files.readOn()
+  expect(await files.recorded(A)).toMatchObject({ runId: 'R2', sizeBytes: 2 })
+})
+
+test('the log of a run that has ended is not read on', async () => {
+  const log = night(1, runEnded())
+  const { files, problems } = await past()
+  expect(await files.recorded(A)).toBeUndefined()
+  unlinkSync(log)
+  await files.readOn()
+  expect(problems).toEqual([])
+})

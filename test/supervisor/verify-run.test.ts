@@ -15,13 +15,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { fingerprint } from '../../src/core/hash.ts'
 import { defaultSettings } from '../../src/defaults.ts'
 import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
 import { openJobList } from '../../src/supervisor/job-list.ts'
+import { findRuns } from '../../src/supervisor/past-runs.ts'
 import type { Settings } from '../../src/supervisor/settings.ts'
+import type { FileMemory } from '../../src/supervisor/verify-memory.ts'
 import { PastFiles } from '../../src/supervisor/verify-past.ts'
 import type { VerifiedLine } from '../../src/supervisor/verify-run.ts'
 import { Verification } from '../../src/supervisor/verify-run.ts'
+import { jobEnded, runStarted } from '../events.ts'
 import type { Script, ScriptedChild } from '../fixtures/scripted-isolation.ts'
 import { scriptedIsolation } from '../fixtures/scripted-isolation.ts'
 
@@ -63,7 +67,19 @@ const honest: Script = {
 const immortal = ready
 const obedient: Script = { ...ready, onSignal: (child, signal) => child.end({ signal }) }
 
-async function prepare(lines: readonly string[], scripts: (n: number) => Script, changes: Partial<Settings> = {}) {
+interface Witnesses {
+  readonly past?: PastFiles
+  readonly memory?: FileMemory
+}
+const NO_PAST = new PastFiles({ runs: [], onProblem: () => {}, isStopped: () => false })
+const NO_MEMORY: FileMemory = { find: () => undefined, close: () => {} }
+
+async function prepare(
+  lines: readonly string[],
+  scripts: (n: number) => Script,
+  changes: Partial<Settings> = {},
+  { past = NO_PAST, memory = NO_MEMORY }: Witnesses = {},
+) {
   const path = join(dir, 'list.txt')
   writeFileSync(path, `${lines.join('\n')}\n`)
   const naming = { names: 'flat' as const, queryNames: false }
@@ -76,8 +92,8 @@ async function prepare(lines: readonly string[], scripts: (n: number) => Script,
     list: opened.list,
     settings: { ...defaultSettings(), dir, ...changes },
     isolation,
-    past: new PastFiles({ runs: [], onProblem: () => {}, isStopped: () => false }),
-    memory: { find: () => undefined, close: () => {} },
+    past,
+    memory,
     world: { nowMs: () => performance.now(), monotonicMs: () => performance.now(), random: () => 0.5 },
     onWait: async () => {
       waits++
@@ -199,6 +215,25 @@ describe('a verification', () => {
     await it.untilDone()
     expect(it.verdicts()).toEqual(['1 ok'])
     expect(it.children).toHaveLength(2)
+  })
+
+  test('looks twice at what a run under way has just finished', async () => {
+    put('a')
+    const log = join(dir, 'run.ndjson')
+    const id = fingerprint('a')
+    writeFileSync(log, `${JSON.stringify({ mpdl: 1, ...runStarted() })}\n`)
+    const past = new PastFiles({ runs: await findRuns(dir), onProblem: () => {}, isStopped: () => false })
+    const memory: FileMemory = {
+      ...NO_MEMORY,
+      // The row comes when the log has been read already.
+      find: () => {
+        writeFileSync(log, `${JSON.stringify(jobEnded({ id, size: 1 }))}\n`, { flag: 'a' })
+        return undefined
+      },
+    }
+    const it = await walk(['http://h/a'], () => honest, {}, { past, memory })
+    await it.untilDone()
+    expect(it.verdicts()).toEqual(['1 ok'])
   })
 
   test('gives up on a file that never rests', async () => {
