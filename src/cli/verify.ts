@@ -83,9 +83,10 @@ async function verifyList(list: JobList, listPath: string | null, options: Verif
     )
   }
   await out.flush()
-  if (verification.abandoned > 0) warn(`${verification.abandoned} children could not be ended and still run`)
-  if (code !== 0 && otherDir !== undefined)
+  if (verification.abandoned > 0) warn('not every child could be ended; those named above still run')
+  if (code !== 0 && otherDir !== undefined) {
     warn(`the last run of this list wrote into ${otherDir}; verify that with -d`)
+  }
   return code
 }
 

@@ -223,7 +223,9 @@ export class JobRun {
       if (part.isForeign && settings.adoptForeign) return { kind: 'continue', offsetBytes }
     }
     const known = target === undefined || settings.existing === 'force' ? undefined : state.find(target.path)
-    return known === undefined ? { kind: 'whole' } : { kind: 'if-changed', of: 'target', validator: known.validator }
+    return known !== undefined && canRecognise(known.validator)
+      ? { kind: 'if-changed', of: 'target', validator: known.validator }
+      : { kind: 'whole' }
   }
 
   /** Only a file that is as mpdl left it may stay: an edited one is fetched anew. */
@@ -283,7 +285,7 @@ export class JobRun {
     if (!committed.ok) return committed
     const { validator } = part
     const finished = inspectTarget(finalPath)
-    if (finished.kind === 'file' && canRecognise(validator)) {
+    if (finished.kind === 'file') {
       state.remember({
         path: finalPath,
         urlKey: urlKey(this.#requestedUrl),

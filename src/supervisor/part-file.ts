@@ -73,7 +73,8 @@ export function inspectTarget(
   | { kind: 'file'; sizeBytes: number; mtimeMs: number; mode: number }
   | { kind: 'refused'; failure: Failure } {
   try {
-    const stat = lstatSync(path)
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return { kind: 'missing' }
     if (stat.isSymbolicLink()) return { kind: 'refused', failure: { kind: 'target-is-symlink', path } }
     if (stat.isDirectory()) return { kind: 'refused', failure: { kind: 'target-is-directory', path } }
     if (!stat.isFile()) {
@@ -81,9 +82,7 @@ export function inspectTarget(
     }
     return { kind: 'file', sizeBytes: stat.size, mtimeMs: stat.mtimeMs, mode: stat.mode & 0o7777 }
   } catch (error) {
-    return codeOf(error) === 'ENOENT'
-      ? { kind: 'missing' }
-      : { kind: 'refused', failure: diskFailure(error, 'look at', path) }
+    return { kind: 'refused', failure: diskFailure(error, 'look at', path) }
   }
 }
 

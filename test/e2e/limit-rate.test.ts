@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { bodyOf, sha256Of } from '../fixtures/fault-server.ts'
+import { bodyOf, sha256Of, startFaultServer } from '../fixtures/fault-server.ts'
 import {
   type Certificates,
   findProgram,
@@ -13,7 +13,7 @@ import {
   selfSignedCa,
   startNginx,
 } from '../fixtures/servers.ts'
-import { type Ended, newHome, QUICK, run, start, until } from './run-mpdl.ts'
+import { type Ended, firstOf, newHome, QUICK, run, start, stateOf, until } from './run-mpdl.ts'
 
 const MIB = 2 ** 20
 const PATIENT = [...QUICK, '-T', '5s', '-k', '1M'] as const
@@ -141,4 +141,29 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('--limit-rate', (
     expect(transferMs(ended, (line) => line === 2)).toBeLessThan(8500)
     expect(transferMs(ended, (line) => line === 2)).toBeGreaterThan(5700)
   })
+})
+
+test('[threat:child-killed] a new share that crosses the claim of a child that has left does not lose the claim', async () => {
+  const server = await startFaultServer()
+  // The second head comes in the midst of the first body: then the first child's share is halved.
+  const list = [
+    server.url('/slow/first?size=600000&rate=300000'),
+    server.url('/delay/second?size=600000&ms=1000'),
+  ].join('\n')
+  const running = start({
+    list,
+    args: [...QUICK, '-T', '30s', '--hang-timeout', '30s', '-t', '1', '--limit-rate', '9M'],
+  })
+  const pid = firstOf([(await running.event('attempt-started', ({ line }) => line === 1)).pid])
+  await running.event('response', ({ line }) => line === 1)
+  process.kill(running.pid, 'SIGSTOP')
+  // So it finds both, the head and the claim, at once.
+  await until('the first child has left', () => stateOf(pid) === undefined)
+  process.kill(running.pid, 'SIGCONT')
+  const ended = await running.ended
+  await server.stop()
+  expect(ended.report.jobs.map(({ outcome, failure }) => [outcome, failure])).toEqual([
+    ['downloaded', null],
+    ['downloaded', null],
+  ])
 })
