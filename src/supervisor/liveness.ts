@@ -2,6 +2,7 @@
 // /proc, nothing is known and nothing is concluded.
 
 import { readFileSync } from 'node:fs'
+import { codeOf } from './disk-failure.ts'
 
 export interface ProcessSight {
   /** Stopped by a signal or a tracer. */
@@ -34,6 +35,16 @@ function writtenBytesOf(pid: number): number | undefined {
     return written === undefined ? undefined : Number(written)
   } catch {
     return undefined
+  }
+}
+
+/** Whether a process of this pid is there, be it ours or not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return codeOf(error) === 'EPERM'
   }
 }
 

@@ -33,6 +33,7 @@ import type { Hardening } from '../isolation/hardening.ts'
 import type { Control } from './control-file.ts'
 import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
+import { isAlive } from './liveness.ts'
 import { lockDescriptor } from './lock.ts'
 import { makeDirs } from './make-dirs.ts'
 
@@ -265,15 +266,6 @@ async function holderOf(controlPath: string): Promise<number | undefined> {
 function isHeldByNote(controlPath: string): boolean {
   const pid = readControl(controlPath)?.pid
   return pid !== undefined && pid !== process.pid && isAlive(pid)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return codeOf(error) === 'EPERM'
-  }
 }
 
 export class PartFile {

@@ -5,7 +5,7 @@ import { lstatSync, readdirSync, statSync } from 'node:fs'
 import { totalBytes } from '../core/segment.ts'
 import type { PartFacts } from '../core/verify.ts'
 import { type Control, readControl, survivingRanges } from './control-file.ts'
-import { codeOf } from './disk-failure.ts'
+import { isAlive } from './liveness.ts'
 
 /**
  * Undefined when there is no part. One that has just got its final name counts as one while its writer holds it: what
@@ -61,14 +61,5 @@ function hasOpen(pid: number, path: string): boolean {
     })
   } catch {
     return isAlive(pid)
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return codeOf(error) === 'EPERM'
   }
 }

@@ -508,6 +508,18 @@ describe('against a server at fault', () => {
     ])
   })
 
+  test('[threat:resume-mix] whose file changes while several bring it: all of it is the new one', async () => {
+    const running = start({ list: url('/changing/renewed?version&rate=1000000'), args: SHARED })
+    const pids = await receivers(running, 4)
+    server.bump('/changing/renewed')
+    process.kill(firstOf(pids.slice(3)), 'SIGKILL')
+    const ended = await running.ended
+    expectFiles(ended, { renewed: bodyOf(SMALL.length, 2) })
+    expect(ended.row(1).warnings).toEqual([expect.stringMatching(/^started over, \d+ bytes dropped: /)])
+    expect(ended.row(1).size_download).toBeGreaterThan(SMALL.length)
+    expect(triesOf(ended)).toBeLessThanOrEqual(1)
+  })
+
   test('[not-needed] whose ranges come too late: the child that was first brings it all', async () => {
     const ended = await run({
       list: url('/range-lies/late?kind=late&ms=20000&rate=4000000'),
