@@ -424,9 +424,9 @@ class Run implements RunControls {
     this.#schedule.forget(seat.ticket, seat.host)
     const end =
       failure === undefined ? ({ ok: true, outcome: 'downloaded' } as const) : ({ ok: false, failure } as const)
-    // A host that serves others of this very file is not down: it takes no more connections.
-    const isTurnedAway =
-      failure !== undefined && !hasReceived && (isConnectFailure(failure) || failure.kind === 'network')
+    // A host that serves others is not down: it takes no more connections.
+    const isUnanswered = failure !== undefined && (isConnectFailure(failure) || failure.kind === 'network')
+    const isTurnedAway = isUnanswered && !hasReceived && this.#schedule.activeOf(seat.host) > 1
     const input = isTurnedAway
       ? ({ on: 'refused', job: job.index } as const)
       : hostInputOf(end, { index: job.index, isProbe: false })

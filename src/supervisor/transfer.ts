@@ -4,7 +4,7 @@
 import type { KillCause } from '../core/attempt.ts'
 import type { AttemptRecord } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
-import { classOf, describe, isTransient } from '../core/failure.ts'
+import { classOf, describe, isConnectFailure, isTransient } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
 import type { Ask } from '../core/response.ts'
@@ -422,8 +422,8 @@ export class Transfer {
   #onSetback(fetch: Fetch, failure: Failure): void {
     const { settings, world } = this.#context
     if (failure.kind === 'not-needed') return
-    const { mirror } = fetch.errand
-    const isUseless = failure.kind === 'range-refused' || (!fetch.errand.isSole && !isTransient(failure))
+    const { mirror, isSole } = fetch.errand
+    const isUseless = !isSole && (!isTransient(failure) || (isConnectFailure(failure) && this.loads[mirror] === 0))
     if (isUseless && this.#options.job.urls.length === 1) this.#isRangeable = false
     else if (isUseless && !this.#dropped.has(mirror)) {
       this.#dropped.add(mirror)
