@@ -22,7 +22,7 @@ export function defaultSettings(): Settings {
     ca: undefined,
     existing: 'ask',
     setMtime: true,
-    beatMs: 250,
+    beatMs: 100,
     inject: [],
   }
 }

@@ -22,10 +22,10 @@ export function openSocketPort(parentPid: number): Port & { readonly socket: Soc
   let isLeaving = false
   const onGone = () => {
     if (!isLeaving) dieAsOrphan()
+    else process.exit(0)
   }
   socket.on('error', onGone)
   socket.on('close', onGone)
-  socket.on('end', onGone)
   return {
     socket,
     send(message) {
@@ -44,7 +44,9 @@ export function openSocketPort(parentPid: number): Port & { readonly socket: Soc
     },
     leave() {
       isLeaving = true
-      socket.end(() => process.exit(0))
+      // Stays until the supervisor has closed its end too: a command that it sends to one who has left is an error that
+      // makes Node drop what it had not read yet, and that would be the claim.
+      socket.end()
     },
   }
 }

@@ -159,7 +159,7 @@ function settingsOf(options: RawRunOptions): Settings {
 
 /** What a crash may lose is what came since the last beat; and a stall must be seen before it has lasted too long. */
 function beatFor(timeoutMs: number): number {
-  return Math.min(250, Math.max(50, Math.floor(timeoutMs / 4)))
+  return Math.min(100, Math.max(50, Math.floor(timeoutMs / 4)))
 }
 
 function readPem(path: string): string {

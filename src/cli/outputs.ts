@@ -1,6 +1,6 @@
 // Writes what was asked for besides the summary: --json, --report, --failed-out. Each is rendered from the events.
 
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { isUnfinished } from '../core/report.ts'
@@ -54,7 +54,8 @@ async function intoFile(
   mode: number,
   fill: (write: (chunk: string) => void) => Promise<void>,
 ): Promise<void> {
-  const isDevice = path.startsWith('/dev/')
+  // A device or a pipe is written to, not replaced.
+  const isDevice = statSync(path, { throwIfNoEntry: false })?.isFile() === false
   const temporary = isDevice ? path : `${path}.${process.pid}~`
   const descriptor = openSync(temporary, isDevice ? 'w' : 'wx', mode)
   try {

@@ -281,19 +281,10 @@ export class JobRun {
     const committed = await part.commit(sizeBytes, {
       fsync: settings.fsync,
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
+      onReady: (file) =>
+        state.remember({ ...file, path: finalPath, urlKey: urlKey(this.#requestedUrl), validator: part.validator }),
     })
     if (!committed.ok) return committed
-    const { validator } = part
-    const finished = inspectTarget(finalPath)
-    if (finished.kind === 'file') {
-      state.remember({
-        path: finalPath,
-        urlKey: urlKey(this.#requestedUrl),
-        validator,
-        sizeBytes: finished.sizeBytes,
-        mtimeMs: finished.mtimeMs,
-      })
-    }
     const warning = contentWarning(exchange?.facts.contentType, this.progress.job.target)
     if (warning !== undefined) this.#warnings.push(warning)
     if (part.isForeign) {

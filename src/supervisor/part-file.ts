@@ -61,6 +61,8 @@ export interface CommitOptions {
   readonly fsync: 'file' | 'run' | 'none'
   /** The server's Last-Modified; undefined leaves the time of writing. */
   readonly mtimeMs?: number
+  /** All that is left is the name. Called before it is given, so that nobody finds a file that is not known yet. */
+  readonly onReady?: (file: { readonly sizeBytes: number; readonly mtimeMs: number }) => void
 }
 
 export type Opened = { readonly ok: true; readonly part: PartFile } | { readonly ok: false; readonly failure: Failure }
@@ -484,6 +486,7 @@ export class PartFile {
       fchmodSync(this.descriptor, mode ?? 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
+      options.onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
       renameSync(this.path, this.finalPath)
       this.#isGone = true
       if (options.fsync === 'file') await syncDirectory(dirname(this.finalPath))

@@ -80,7 +80,7 @@ describe('-c', () => {
     expect(ended.row(1).warnings).toEqual(warnings)
   })
 
-  test('[checksum] [threat:resume-mix] fetches all of it anew where the checksum says that it was another file', async () => {
+  test('[checksum] [threat:resume-mix] fetches it anew where the checksum says that it was another file', async () => {
     const home = homeWith({ mixed: bodyOf(HERE, 2) })
     const list = `${server.url('/ok/mixed')}\n checksum=sha-256=${sha256Of(WHOLE)}`
     const ended = await run({ home, list, args: [...QUICK, '-c', '-t', '2'] })

@@ -1,9 +1,9 @@
-// Proves that a large file survives kill -9 of its supervisor, or of its children, at any instant: the right file in the
-// end, few bytes fetched twice, nobody left behind. Knows nothing of how a part is kept.
+// Proves that a large file survives kill -9 of its supervisor, or of its children, at any instant: it is right in the
+// end, few bytes are fetched twice, nobody is left behind. Knows nothing of how a part is kept.
 //
-// Measured is what nginx sent for each run ($body_bytes_sent, all its connections closed), less what the note beside the
-// part knows more than before. nginx counts bytes as sent that still were in socket buffers when a child died, so this is
-// never less than what was really fetched in vain.
+// Measured is what nginx sent for each run ($body_bytes_sent, all its connections closed), less what the note beside
+// the part knows more than before. nginx counts bytes as sent that were still in socket buffers when a child died, so
+// this is never less than what was really fetched in vain.
 import {
   copyFileSync,
   mkdirSync,
@@ -131,7 +131,7 @@ location /status { stub_status; access_log off; }`,
     return note.completed
   }
 
-  /** Kills at that instant, if the run still lives. The run's end asserts that no process of it is left a second later. */
+  /** Kills at that instant, if the run still lives. Its end asserts that a second later no process of it is left. */
   async function killAt(home: Home, instant: (running: Running) => Promise<unknown>): Promise<Ended> {
     const running = start({ home, list, args: ARGS, hasNoReport: true })
     await instant(running)
@@ -253,7 +253,7 @@ location /status { stub_status; access_log off; }`,
     })
   })
 
-  test('of children, again and again: the run completes by itself, and each costs less than a second of its transfer', async () => {
+  test('of children, again and again: the run completes, and each costs less than its last second', async () => {
     const before = nginx.accessLog().length
     const running = start({ list, args: ARGS })
     await receives(running)

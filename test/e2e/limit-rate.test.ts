@@ -13,7 +13,7 @@ import {
   selfSignedCa,
   startNginx,
 } from '../fixtures/servers.ts'
-import { type Ended, firstOf, newHome, QUICK, run, start, stateOf, until } from './run-mpdl.ts'
+import { type Ended, newHome, QUICK, run, start, until } from './run-mpdl.ts'
 
 const MIB = 2 ** 20
 const PATIENT = [...QUICK, '-T', '5s', '-k', '1M'] as const
@@ -100,14 +100,15 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('--limit-rate', (
     const sizesOf = () =>
       names.map((name) => statSync(join(home.out, `${name}.part`), { throwIfNoEntry: false })?.size ?? 0)
     const seen: number[][] = []
-    for (const share of [0.25, 0.5, 0.75]) {
+    for (const share of [0.25, 0.8]) {
       await until('one of them gets there', () => Math.max(...sizesOf()) >= share * 12 * MIB)
       seen.push(sizesOf())
     }
     const ended = await running.ended
     expectRight(ended)
-    for (const sizes of seen) expect(Math.min(...sizes) / Math.max(...sizes)).toBeGreaterThan(0.85)
-    expect(transferMs(ended, (line) => line === 1) / transferMs(ended, (line) => line === 2)).toBeCloseTo(1, 1)
+    // One of them was there first and had it all to itself; from then on they grow alike.
+    const grown = names.map((_, n) => (seen[1]?.[n] ?? 0) - (seen[0]?.[n] ?? 0))
+    expect(Math.min(...grown) / Math.max(...grown)).toBeGreaterThan(0.9)
     expect(Math.abs(bytesPerSecond(ended) / (3 * MIB) - 1)).toBeLessThan(0.05)
   })
 
@@ -145,7 +146,7 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('--limit-rate', (
 
 // Which of the two is heard first is the kernel's choice, so it is asked several times.
 test.concurrent.each([1, 2, 3, 4])(
-  'a new share that crosses the claim of a child that has left loses no claim (%i)',
+  'a new share that crosses the claim of a child that is done loses no claim (%i)',
   async () => {
     const server = await startFaultServer()
     // The second head comes in the midst of the first body: then the first child's share is halved.
@@ -157,11 +158,11 @@ test.concurrent.each([1, 2, 3, 4])(
       list,
       args: [...QUICK, '-T', '30s', '--hang-timeout', '30s', '-t', '1', '--limit-rate', '9M'],
     })
-    const pid = firstOf([(await running.event('attempt-started', ({ line }) => line === 1)).pid])
     await running.event('response', ({ line }) => line === 1)
     process.kill(running.pid, 'SIGSTOP')
     // So it finds both, the head and the claim, at once.
-    await until('the first child has left', () => stateOf(pid) === undefined)
+    const part = join(running.home.out, 'first.part')
+    await until('the first child is done', () => statSync(part).size === 600_000)
     process.kill(running.pid, 'SIGCONT')
     const ended = await running.ended
     await server.stop()

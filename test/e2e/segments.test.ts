@@ -148,7 +148,7 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('against nginx', 
           : []
       })
 
-  test('a file is shared out among the idle slots as soon as its head is there, and who brought what is told', async () => {
+  test('a file is shared out among the idle slots when its head is there, and who brought what is told', async () => {
     const home = newHome()
     const before = nginx.accessLog().length
     const ended = await run({ home, list: `${nginx.url}/slow/big`, args: [...SHARED, '-v'] })
@@ -417,7 +417,7 @@ describe('against a server at fault', () => {
   }
   const kinds = Object.keys(LIES)
 
-  test('[threat:resume-mix] [range-refused] that answers ranges with lies is not believed, and never a blend', async () => {
+  test('[threat:resume-mix] [range-refused] that lies about ranges is not believed, and never a blend', async () => {
     const ended = await run({
       list: kinds.map((kind) => url(`/range-lies/${kind}?kind=${kind}&rate=2000000`)).join('\n'),
       args: [...SHARED, '-s', '3', '-j', '27', '--max-per-host', '27'],
@@ -437,7 +437,7 @@ describe('against a server at fault', () => {
     }
   })
 
-  test('[threat:resume-mix] [range-refused] as one of two mirrors: what it lies about is not taken from it', async () => {
+  test('[threat:resume-mix] [range-refused] as one of two mirrors: nothing is taken from a liar', async () => {
     const lying = kinds.filter((kind) => kind !== '416')
     // The same server under another name is another host.
     const mirror = (kind: string) => url(`/range-lies/${kind}?kind=${kind}`).replace('127.0.0.1', 'localhost')
@@ -494,7 +494,7 @@ describe('against a server at fault', () => {
     expect(rangesAsked('/ignore-range/promised').filter((range) => range !== '').length).toBeGreaterThanOrEqual(1)
   })
 
-  test('[checksum] [threat:resume-mix] that sends other bytes under the same validator: the sum finds it, one child mends it', async () => {
+  test('[checksum] [threat:resume-mix] whose validator lies: the sum finds it, one child mends it', async () => {
     const path = url('/range-lies/forged?kind=content&rate=4000000')
     const ended = await run({ list: `${path}\n checksum=sha-256=${sha256Of(SMALL)}`, args: SHARED })
     expectFiles(ended, { forged: SMALL })
@@ -564,7 +564,7 @@ describe('against a server at fault', () => {
     for (const kind of refused) expect(['connect-refused', 'network']).toContain(kind)
   })
 
-  test('that ends every connection after 2 MiB of 64: it is there in the end, because progress costs no try', async () => {
+  test('that ends every connection after 2 MiB of 64: progress costs no try, so it is there in the end', async () => {
     const body = bodyOf(64 * MIB)
     const ended = await run({ list: server.url(`/truncated/torn?size=${body.length}&at=${2 * MIB}`), args: SHARED })
     expectFiles(ended, { torn: body })
@@ -588,7 +588,7 @@ describe('against a server at fault', () => {
     expect(whole.row(1)).toMatchObject({ resumed_from: ended.row(1).kept, size_download: size - ended.row(1).kept })
   })
 
-  test('[threat:child-killed] a first child that misbehaves before its first byte is survived by the others', async () => {
+  test('[threat:child-killed] a first child that misbehaves before its first byte', async () => {
     const faults = ['segv', 'spin', 'stop', 'exit0', 'garbage', 'abort', 'pool-stuck', 'ignore-term']
     const list = faults.map((fault) => url(`/slow/${fault}?rate=2000000`)).join('\n')
     const ended = await run({

@@ -87,8 +87,26 @@ describe('journal', () => {
 
 describe('lines', () => {
   const more: RunEvent[] = [
-    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 2000, reason: 'HTTP 503', start_over: false, counted: true },
-    { type: 'retry-planned', at: START, index: 1, line: 2, wait_ms: 10, reason: 'HTTP 503', start_over: false, counted: true },
+    {
+      type: 'retry-planned',
+      at: START,
+      index: 1,
+      line: 2,
+      wait_ms: 2000,
+      reason: 'HTTP 503',
+      start_over: false,
+      counted: true,
+    },
+    {
+      type: 'retry-planned',
+      at: START,
+      index: 1,
+      line: 2,
+      wait_ms: 10,
+      reason: 'HTTP 503',
+      start_over: false,
+      counted: true,
+    },
     { type: 'warning', at: START, message: 'careful' },
     { type: 'stopping', at: START, cause: 'halt', reason: 'enough' },
     { type: 'jobs-ended', at: START, outcome: 'not-started', failure: null, reason: 'halt', count: 2, lines: [[3, 4]] },
