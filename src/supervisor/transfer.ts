@@ -382,6 +382,8 @@ export class Transfer {
       this.#perform(this.#plan.ended(fetch.id))
       part.record(this.#plan.completed)
     }
+    part.save()
+    this.#savedAtMs = world.monotonicMs()
     // A child that cannot be ended may wake and write: nothing of this file is safe any more.
     if (failure !== undefined && (isAbandoned || classOf(failure) === 'file')) {
       this.#fatal ??= failure
@@ -400,8 +402,6 @@ export class Transfer {
     }
     this.#seat = fetch.errand.seat
     this.#isSeatLost = isAbandoned
-    this.#savedAtMs = world.monotonicMs()
-    part.save()
     this.#ends.resolve(this.#fatal ?? this.#verdict(fetch, failure))
   }
 
