@@ -1,8 +1,7 @@
-// One download's file on its way: opened safely, locked, filled by a child, verified, and renamed only when
-// whole. Knows nothing of HTTP, attempts or children.
+// One download's file on its way: which bytes are there, how durable they are, and its name only when it is whole.
+// Knows nothing of HTTP, attempts or children.
 
 import {
-  chmodSync,
   closeSync,
   constants,
   existsSync,
@@ -12,34 +11,26 @@ import {
   fsync,
   ftruncateSync,
   futimesSync,
-  linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { execa } from 'execa'
 import type { Failure } from '../core/failure.ts'
 import type { Range } from '../core/segment.ts'
 import { missingRanges, tiles, totalBytes, without } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
-import { canRecognise } from '../core/validator.ts'
 import { inherited } from '../isolation/descriptor.ts'
 import type { Hardening } from '../isolation/hardening.ts'
+import { giveBack } from './adoption.ts'
 import type { Control } from './control-file.ts'
 import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
-import { codeOf, diskFailure } from './disk-failure.ts'
-import { isAlive } from './liveness.ts'
-import { lockDescriptor } from './lock.ts'
-import { makeDirs } from './make-dirs.ts'
+import { diskFailure } from './disk-failure.ts'
+import { inspectTarget } from './target.ts'
 
-const FOREIGN = 'MPDL_FOREIGN'
-const NOTE_LOOKS = 10
-const NOTE_PAUSE_MS = 20
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
 
@@ -65,209 +56,16 @@ export interface CommitOptions {
   readonly onReady?: (file: { readonly sizeBytes: number; readonly mtimeMs: number }) => void
 }
 
-export type Opened = { readonly ok: true; readonly part: PartFile } | { readonly ok: false; readonly failure: Failure }
 type Done = { readonly ok: true } | { readonly ok: false; readonly failure: Failure }
 
-/** How the last component looks: `missing`, a plain file that may be replaced, or why not. */
-export function inspectTarget(
-  path: string,
-):
-  | { kind: 'missing' }
-  | { kind: 'file'; sizeBytes: number; mtimeMs: number; mode: number }
-  | { kind: 'refused'; failure: Failure } {
-  try {
-    const stat = lstatSync(path, { throwIfNoEntry: false })
-    if (stat === undefined) return { kind: 'missing' }
-    if (stat.isSymbolicLink()) return { kind: 'refused', failure: { kind: 'target-is-symlink', path } }
-    if (stat.isDirectory()) return { kind: 'refused', failure: { kind: 'target-is-directory', path } }
-    if (!stat.isFile()) {
-      return { kind: 'refused', failure: { kind: 'disk-error', code: 'EEXIST', operation: 'replace', path } }
-    }
-    return { kind: 'file', sizeBytes: stat.size, mtimeMs: stat.mtimeMs, mode: stat.mode & 0o7777 }
-  } catch (error) {
-    return { kind: 'refused', failure: diskFailure(error, 'look at', path) }
-  }
-}
-
-/**
- * Makes the directories between `dir` and the target's own, each a real directory: a link planted below `dir`
- * would lead outside. `dir` itself is the user's word and may be a link.
- */
-export function makeDirectories(dir: string, target: string): Failure | undefined {
-  let path = dir
-  try {
-    makeDirs(dir)
-    for (const component of target.split('/').slice(0, -1)) {
-      path = join(path, component)
-      try {
-        mkdirSync(path)
-      } catch (error) {
-        if (codeOf(error) !== 'EEXIST') throw error
-      }
-      const stat = lstatSync(path)
-      if (stat.isSymbolicLink()) return { kind: 'target-is-symlink', path }
-      if (!stat.isDirectory()) return { kind: 'disk-error', code: 'ENOTDIR', operation: 'create a file below', path }
-    }
-  } catch (error) {
-    return diskFailure(error, 'create the directory', path)
-  }
-  return undefined
-}
-
-/** Opens and locks `NAME.part`, and reads how far an earlier attempt or run came. Never blocks on another run. */
-export async function openPart(
-  dir: string,
-  target: string,
-  identity: PartIdentity,
-  hardening: Hardening,
-): Promise<Opened> {
-  const refused = makeDirectories(dir, target)
-  if (refused !== undefined) return { ok: false, failure: refused }
-  const finalPath = join(dir, target)
-  const path = `${finalPath}.part`
-  let adoptedMode: number | undefined
-  try {
-    if (identity.adopts === 'target') adoptedMode = moveToPart(finalPath, path)
-  } catch (error) {
-    return { ok: false, failure: diskFailure(error, 'continue', finalPath) }
-  }
-  const opened = await lockPart(finalPath, path, { identity, hardening, adoptedMode })
-  // Where another run has the lock, the bytes are in its hands now.
-  if (!opened.ok && adoptedMode !== undefined && opened.failure.kind !== 'locked') {
-    giveBack(path, finalPath, adoptedMode)
-  }
-  return opened
-}
-
-interface LockOrder {
-  readonly identity: PartIdentity
-  readonly hardening: Hardening
-  readonly adoptedMode: number | undefined
-}
-
-async function lockPart(
-  finalPath: string,
-  path: string,
-  { identity, hardening, adoptedMode }: LockOrder,
-): Promise<Opened> {
-  // Between our open and our lock the other run may have renamed the file away: then it is another file's now.
-  for (let attempt = 0; attempt < 20; attempt++) {
-    let descriptor: number
-    try {
-      descriptor = openPlainFile(path, identity.adopts !== 'nothing')
-    } catch (error) {
-      if (codeOf(error) === 'ELOOP') return { ok: false, failure: { kind: 'target-is-symlink', path } }
-      if (codeOf(error) === 'EISDIR') return { ok: false, failure: { kind: 'target-is-directory', path } }
-      if (codeOf(error) === FOREIGN) return { ok: false, failure: { kind: 'foreign-part', path } }
-      return { ok: false, failure: diskFailure(error, 'create', path) }
-    }
-    const lock = await lockDescriptor(descriptor, hardening)
-    if (typeof lock === 'object') {
-      closeSync(descriptor)
-      return { ok: false, failure: { kind: 'spawn', code: lock.cannotStart } }
-    }
-    if (lock === 'held-by-another' || (lock === 'unsupported' && isHeldByNote(`${path}.json`))) {
-      closeSync(descriptor)
-      const pid = await holderOf(`${path}.json`)
-      return { ok: false, failure: { kind: 'locked', path, ...(pid === undefined ? {} : { pid }) } }
-    }
-    if (isSameFile(descriptor, path)) {
-      try {
-        return { ok: true, part: new PartFile(descriptor, finalPath, identity, adoptedMode) }
-      } catch (error) {
-        // Where there is no room for the note, a new part is only litter; an old one still has its bytes.
-        if (fstatSync(descriptor).size === 0) rmSync(path, { force: true })
-        closeSync(descriptor)
-        return { ok: false, failure: diskFailure(error, 'write beside', path) }
-      }
-    }
-    closeSync(descriptor)
-  }
-  return { ok: false, failure: { kind: 'locked', path } }
-}
-
-/**
- * Makes an unfinished file the part, unless there is one already. By a link, because a rename would replace a part that
- * another run has begun meanwhile. Gives the mode it had; undefined when it stays where it is.
- */
-function moveToPart(finalPath: string, path: string): number | undefined {
-  const stat = lstatSync(finalPath)
-  const part = lstatSync(path, { throwIfNoEntry: false })
-  // A run that was killed between the link and the removal has left one file with both names.
-  const isHalfMoved = part !== undefined && part.ino === stat.ino && part.dev === stat.dev && stat.nlink === 2
-  if (!isHalfMoved) {
-    if (part !== undefined || !stat.isFile() || stat.nlink > 1 || stat.size === 0) return undefined
-    linkSync(finalPath, path)
-  }
-  rmSync(finalPath)
-  return stat.mode & 0o777
-}
-
-/** What was to be continued goes back to where it stood. */
-function giveBack(path: string, finalPath: string, mode: number): void {
-  try {
-    chmodSync(path, mode)
-    linkSync(path, finalPath)
-    rmSync(path)
-    rmSync(`${path}.json`, { force: true })
-  } catch (error) {
-    diskFailure(error, 'give back', finalPath)
-  }
-}
-
-function openPlainFile(path: string, adoptForeign: boolean): number {
-  const base = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  try {
-    return openSync(path, base | constants.O_CREAT | constants.O_EXCL, 0o600)
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
-  }
-  const descriptor = openSync(path, base)
-  const stat = fstatSync(descriptor)
-  if (!stat.isFile() || stat.nlink > 1) {
-    closeSync(descriptor)
-    throw Object.assign(new Error('not a plain file of its own'), { code: 'EEXIST' })
-  }
-  // mpdl writes the note before the first byte and removes it after the part: bytes without a note are not ours.
-  if (stat.size > 0 && !adoptForeign && isForeign(path)) {
-    closeSync(descriptor)
-    throw Object.assign(new Error('a part of somebody else'), { code: FOREIGN })
-  }
-  fchmodSync(descriptor, 0o600)
-  return descriptor
-}
-
-/** Also when the note is of a run that adopted it and was killed before any server had vouched for its version. */
-function isForeign(path: string): boolean {
-  const controlPath = `${path}.json`
-  if (!existsSync(controlPath)) return true
-  const control = readControl(controlPath)
-  return control?.isForeign === true && !canRecognise(control.validator)
-}
-
-function isSameFile(descriptor: number, path: string): boolean {
+/** Whether the name still means the open file. */
+export function isSameFile(descriptor: number, path: string): boolean {
   try {
     const [held, named] = [fstatSync(descriptor), lstatSync(path)]
     return held.ino === named.ino && held.dev === named.dev
   } catch {
     return false
   }
-}
-
-/** Who has just got the lock is still writing its note, over that of a dead one: only a live process is named. */
-async function holderOf(controlPath: string): Promise<number | undefined> {
-  for (let look = 0; look < NOTE_LOOKS; look++) {
-    const pid = readControl(controlPath)?.pid
-    if (pid !== undefined && isAlive(pid)) return pid
-    await sleep(NOTE_PAUSE_MS)
-  }
-  return undefined
-}
-
-/** Where no flock is to be had: the note names a live process. */
-function isHeldByNote(controlPath: string): boolean {
-  const pid = readControl(controlPath)?.pid
-  return pid !== undefined && pid !== process.pid && isAlive(pid)
 }
 
 export class PartFile {

@@ -28,10 +28,12 @@ import type { Failure } from '../../src/core/failure.ts'
 import type { Range } from '../../src/core/segment.ts'
 import { detectHardening } from '../../src/isolation/hardening.ts'
 import { readControl } from '../../src/supervisor/control-file.ts'
+import { openPart } from '../../src/supervisor/open-part.ts'
 import type { CommitOptions, PartFile, PartIdentity } from '../../src/supervisor/part-file.ts'
-import { inspectTarget, makeDirectories, openPart, syncFileSystem } from '../../src/supervisor/part-file.ts'
+import { syncFileSystem } from '../../src/supervisor/part-file.ts'
+import { inspectTarget, makeDirectories } from '../../src/supervisor/target.ts'
 
-const MODULE = join(import.meta.dirname, '../../src/supervisor/part-file.ts')
+const MODULE = join(import.meta.dirname, '../../src/supervisor/open-part.ts')
 const HARDENING = detectHardening()
 const hasFlock = HARDENING.flock !== undefined
 const isRoot = process.getuid?.() === 0
