@@ -1,5 +1,7 @@
 // Numbers hosts: those of the list first, in its order, then whatever redirects and mirrors lead to.
 
+import { hostOf } from '../core/redirect.ts'
+
 export class HostNames {
   readonly #names: string[]
   readonly #ids: Map<string, number>
@@ -17,6 +19,10 @@ export class HostNames {
       this.#ids.set(name, id)
     }
     return id
+  }
+
+  idOfUrl(url: string): number {
+    return this.idOf(hostOf(new URL(url)))
   }
 
   nameOf(id: number): string {

@@ -13,7 +13,6 @@ import type { HostInput, HostVerdict } from '../core/host.ts'
 import { hostInputOf } from '../core/host.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
-import { hostOf } from '../core/redirect.ts'
 import { ADVANCE_BYTES, decideRetry } from '../core/retry.ts'
 import type { Start } from '../core/schedule.ts'
 import { Schedule } from '../core/schedule.ts'
@@ -33,10 +32,11 @@ import { bootId } from './liveness.ts'
 import { syncFileSystem } from './part-file.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import type { Seat } from './seat.ts'
+import { Seats } from './seats.ts'
 import type { Settings } from './settings.ts'
 import type { StateDb } from './state-db.ts'
 import { inspectTarget } from './target.ts'
-import type { FreedChild, Helper } from './transfer.ts'
+import type { FreedChild } from './transfer.ts'
 import type { World } from './world.ts'
 
 export interface RunParts {
@@ -92,13 +92,11 @@ class Run implements RunControls {
   readonly #schedule: Schedule
   readonly #deadlines: Deadlines
   readonly #jobs = new Map<number, JobState>()
-  /** Of the children that run, by ticket. */
-  readonly #seats = new Map<number, Seat>()
+  readonly #seats: Seats
   readonly #hosts: HostNames
   readonly #context: JobRunContext
   readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
   readonly #limiter: RateLimiter | undefined
-  #tickets = 0
   #streak: CrashStreak = NO_CRASHES
   #isStopping = false
   #signal: string | undefined
@@ -110,6 +108,7 @@ class Run implements RunControls {
     this.#hosts = new HostNames(list.hosts)
     const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs } = settings
     this.#schedule = new Schedule(list.size, jobs, { maxPerHost, retryDelayMs, retryAfterMaxMs })
+    this.#seats = new Seats(this.#schedule, this.#hosts, world.monotonicMs)
     this.#deadlines = new Deadlines(
       world,
       () => this.#inbox.push({ on: 'tick' }),
@@ -136,7 +135,7 @@ class Run implements RunControls {
         else this.#counts.abandoned++
       },
       limiter: this.#limiter,
-      onHop: (seat, toHost) => this.#onHop(seat, toHost),
+      onHop: (seat, toHost) => this.#seats.move(seat, toHost),
       onShareable: () => this.#inbox.push({ on: 'wake' }),
       onSeatFree: (seat, child) => this.#inbox.push({ on: 'seat-free', seat, child }),
     }
@@ -254,7 +253,7 @@ class Run implements RunControls {
       if (start === undefined) break
       this.#start(start)
     }
-    for (const ticket of this.#schedule.grants(world.monotonicMs())) this.#seats.get(ticket)?.resume?.()
+    this.#seats.resumeGranted()
     if (!this.#isStopping) this.#shareSpareSlots()
     if (!this.#isStopping && this.#schedule.isStarved) {
       this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
@@ -286,25 +285,13 @@ class Run implements RunControls {
     state.attempt++
     const { job, mirror, attempt, waitMs, startOver } = state
     const fault = faultFor(settings, job.line, attempt)
-    const seat = this.#takeSeat(start.host)
+    const seat = this.#seats.take(start.host)
     const run = new JobRun(this.#context, { job, mirror, attempt, waitMs, startOver, fault, seat })
     state.run = run
     run.run().then(
       (result) => this.#inbox.push({ on: 'job-run-ended', start, result }),
       (error: unknown) => this.#inbox.push({ on: 'bug', error }),
     )
-  }
-
-  #takeSeat(host: number): Seat {
-    const seat: Seat = { ticket: ++this.#tickets, host, resume: undefined }
-    this.#seats.set(seat.ticket, seat)
-    return seat
-  }
-
-  #freeSeat(seat: Seat, isLost: boolean): void {
-    this.#seats.delete(seat.ticket)
-    if (isLost) this.#schedule.loseSlot(seat.host)
-    else this.#schedule.release(seat.host)
   }
 
   /** Slots that no job wants go to the files under way, the one with most left to bring first. */
@@ -315,24 +302,9 @@ class Run implements RunControls {
     for (const { transfer, progress } of runs) {
       const wanted = transfer?.wants(this.#schedule.spare) ?? 0
       if (transfer === undefined || wanted === 0) continue
-      const helpers = this.#takeHelpers(progress.job, transfer.loads, wanted)
-      if (helpers.length > 0) for (const seat of transfer.share(helpers)) this.#freeSeat(seat, false)
+      const helpers = this.#seats.takeSpare(progress.job.urls, transfer.loads, wanted)
+      if (helpers.length > 0) for (const seat of transfer.share(helpers)) this.#seats.free(seat, false)
     }
-  }
-
-  /** Seats at the job's mirrors, the least busy one first, as far as their hosts have room. */
-  #takeHelpers(job: Job, loads: readonly number[], wanted: number): Helper[] {
-    const nowMs = this.#parts.world.monotonicMs()
-    const mirrors = loads.map((load, mirror) => ({ load, mirror, host: this.#hostOfUrl(job.urls[mirror] ?? '') }))
-    const helpers: Helper[] = []
-    while (helpers.length < wanted) {
-      mirrors.sort((a, b) => a.load - b.load || a.mirror - b.mirror)
-      const found = mirrors.find(({ load, host }) => Number.isFinite(load) && this.#schedule.takeSpare(host, nowMs))
-      if (found === undefined) break
-      found.load++
-      helpers.push({ seat: this.#takeSeat(found.host), mirror: found.mirror })
-    }
-    return helpers
   }
 
   #newState(job: Job, host: number): JobState {
@@ -354,7 +326,7 @@ class Run implements RunControls {
       // Not the first where that one's host was given up before the job began.
       mirror: Math.max(
         0,
-        job.urls.findIndex((url) => this.#hostOfUrl(url) === host),
+        job.urls.findIndex((url) => this.#hosts.idOfUrl(url) === host),
       ),
       countedTries: job.urls.map(() => 0),
       attempt: 0,
@@ -414,15 +386,9 @@ class Run implements RunControls {
     this.#endJob(state, { ok: false, failure })
   }
 
-  #onHop(seat: Seat, toHostName: string): boolean {
-    const from = seat.host
-    seat.host = this.#hosts.idOf(toHostName)
-    return this.#schedule.move(seat.ticket, from, seat.host, this.#parts.world.monotonicMs())
-  }
-
   /** One of several children of a file has ended; the others go on, so nothing is decided about the job. */
   #onSeatFree(seat: Seat, { job, failure, hasReceived }: FreedChild): void {
-    this.#schedule.forget(seat.ticket, seat.host)
+    this.#seats.settle(seat)
     const end =
       failure === undefined ? ({ ok: true, outcome: 'downloaded' } as const) : ({ ok: false, failure } as const)
     // A host that serves others is not down: it takes no more connections.
@@ -433,7 +399,7 @@ class Run implements RunControls {
       : hostInputOf(end, { index: job.index, isProbe: false })
     if (input !== undefined) this.#judgeHost(seat.host, input, failure)
     if (failure?.kind === 'spawn' && this.#schedule.active > 1) this.#schedule.shrinkToRunning()
-    this.#freeSeat(seat, failure?.kind === 'abandoned')
+    this.#seats.free(seat, failure?.kind === 'abandoned')
   }
 
   #judgeHost(host: number, input: HostInput, failure: Failure | undefined): HostVerdict {
@@ -447,7 +413,7 @@ class Run implements RunControls {
     if (state === undefined) throw new Error('an attempt of no job')
     const { seat } = result
     const { host } = seat
-    this.#schedule.forget(seat.ticket, host)
+    this.#seats.settle(seat)
     state.run = undefined
     state.lastResult = result
     state.resumedFromBytes ??= result.facts === undefined ? undefined : result.resumedFromBytes
@@ -461,7 +427,7 @@ class Run implements RunControls {
     // The machine has no room for another child, and others run: wait for them, go on with fewer, blame nobody.
     const lacksRoom = failure?.kind === 'spawn' && this.#schedule.active > 1
     if (lacksRoom) this.#schedule.shrinkToRunning()
-    this.#freeSeat(seat, result.isSeatLost)
+    this.#seats.free(seat, result.isSeatLost)
 
     const isUncounted = lacksRoom || verdict?.isUncounted === true
     const hasAdvanced = result.keptBytes - state.furthestBytes >= ADVANCE_BYTES
@@ -536,7 +502,7 @@ class Run implements RunControls {
     state.countedTries = decision.countedTries
     state.startOver = decision.startOver
     state.waitMs = decision.waitMs
-    const next = this.#hostOfUrl(state.job.urls[state.mirror] ?? state.job.urls[0])
+    const next = this.#hosts.idOfUrl(state.job.urls[state.mirror] ?? state.job.urls[0])
     // Nothing starts at a host that was given up, so nothing may wait for it.
     if (this.#isDown(next)) return this.#endJob(state, { ok: false, failure })
     this.#planRetry(state, decision.waitMs, describe(failure), { host: next, counted: !hasAdvanced })
@@ -622,7 +588,7 @@ class Run implements RunControls {
 
   #goToMirror(index: number): boolean {
     const urls = this.#parts.list.read(index)?.urls ?? []
-    const host = urls.map((url) => this.#hostOfUrl(url)).find((id) => !this.#isDown(id))
+    const host = urls.map((url) => this.#hosts.idOfUrl(url)).find((id) => !this.#isDown(id))
     if (host === undefined) return false
     this.#schedule.delay(index, host, this.#parts.world.monotonicMs())
     return true
@@ -655,10 +621,6 @@ class Run implements RunControls {
     if (atMs === undefined) return
     const waitMs = Math.max(0, Math.ceil(atMs - this.#parts.world.monotonicMs()))
     this.#wake = setTimeout(() => this.#inbox.push({ on: 'wake' }), Math.min(waitMs, 2 ** 31 - 1))
-  }
-
-  #hostOfUrl(url: string): number {
-    return this.#hosts.idOf(hostOf(new URL(url)))
   }
 }
 

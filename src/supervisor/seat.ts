@@ -8,3 +8,9 @@ export interface Seat {
   /** Its child waits for room at that host; called when there is some. */
   resume: (() => void) | undefined
 }
+
+/** For a further child of a file: its seat, and the mirror it goes to, an index into the job's URLs. */
+export interface Helper {
+  readonly seat: Seat
+  readonly mirror: number
+}

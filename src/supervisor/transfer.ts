@@ -21,7 +21,7 @@ import { Fetch } from './fetch.ts'
 import type { JobChildContext } from './job-child.ts'
 import type { PartFile } from './part-file.ts'
 import type { RateLimiter } from './rate-limiter.ts'
-import type { Seat } from './seat.ts'
+import type { Helper, Seat } from './seat.ts'
 import type { Settings } from './settings.ts'
 
 export interface TransferContext extends JobChildContext {
@@ -53,12 +53,6 @@ export interface TransferOptions {
   readonly fault: Fault | undefined
   /** Children at once, at most. */
   readonly split: number
-}
-
-/** A child that may be started: its seat, and the mirror it goes to. */
-export interface Helper {
-  readonly seat: Seat
-  readonly mirror: number
 }
 
 const SYNC_EVERY_BYTES = 256 * 2 ** 20
