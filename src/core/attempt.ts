@@ -84,7 +84,7 @@ export type AttemptInput =
       readonly on: 'timer'
       readonly timer: Timer
       readonly bytesInWindow?: number
-      /** Its share of --limit-rate: what the limit slows is neither slow nor stalled. */
+      /** What --limit-rate leaves it at least: what the limit slows is neither slow nor stalled. */
       readonly allowedBytesPerSecond?: number
     }
   | { readonly on: 'stop'; readonly cause: KillCause; readonly atOnce?: boolean }
@@ -109,12 +109,22 @@ export interface Attempt {
   /** The last signal that was sent, strongest wins. */
   readonly sent?: 'SIGTERM' | 'SIGKILL'
   readonly isStopped: boolean
+  /** It was silent for the whole stall window, and the limit may be why. */
+  readonly isGivenTime: boolean
   /** A claim was kept though the child had to be killed afterwards. */
   readonly lingered: boolean
 }
 
 export function begin(host: string, limits: AttemptLimits): [Attempt, readonly Effect[]] {
-  const attempt: Attempt = { phase: 'starting', limits, host, transfer: 'held', isStopped: false, lingered: false }
+  const attempt: Attempt = {
+    phase: 'starting',
+    limits,
+    host,
+    transfer: 'held',
+    isStopped: false,
+    isGivenTime: false,
+    lingered: false,
+  }
   return [attempt, [{ do: 'arm', timer: 'boot', ms: limits.bootMs }]]
 }
 
@@ -167,7 +177,7 @@ function phaseCause(attempt: Attempt): KillCause {
   }
 }
 
-/** A limited child may write this little in a whole stall window: then silence proves nothing. */
+/** Silence for as long as the limit needs to let this much through proves a stall, however long that is. */
 const FEWEST_BYTES_TO_STALL = 4
 
 function onTimer(
@@ -196,10 +206,9 @@ function onTimer(
     return timer === 'linger' ? terminate({ ...attempt, lingered: true }, undefined) : [attempt, []]
   }
   if (timer === 'phase') {
-    const mayBeSilent =
-      attempt.transfer === 'receiving' && (allowedBytesPerSecond * limits.stallMs) / 1000 < FEWEST_BYTES_TO_STALL
-    return mayBeSilent
-      ? [attempt, [{ do: 'arm', timer: 'phase', ms: limits.stallMs }]]
+    const neededMs = attempt.transfer === 'receiving' ? (FEWEST_BYTES_TO_STALL * 1000) / allowedBytesPerSecond : 0
+    return neededMs > limits.stallMs && !attempt.isGivenTime
+      ? [{ ...attempt, isGivenTime: true }, [{ do: 'arm', timer: 'phase', ms: Math.ceil(neededMs - limits.stallMs) }]]
       : terminate(attempt, phaseCause(attempt))
   }
   if (timer === 'heartbeat') return terminate(attempt, { kind: 'hang', afterMs: limits.hangMs })
@@ -257,7 +266,7 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
       ]
     case 'phase': {
       if (attempt.phase !== 'running') return [attempt, []]
-      const next: Attempt = { ...attempt, transfer: input.phase }
+      const next: Attempt = { ...attempt, transfer: input.phase, isGivenTime: false }
       return [next, phaseTimer(next)]
     }
     case 'beat':
@@ -265,7 +274,7 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
       return [attempt, [{ do: 'arm', timer: 'heartbeat', ms: attempt.limits.hangMs }]]
     case 'grew':
       if (attempt.phase !== 'running' || attempt.transfer !== 'receiving') return [attempt, []]
-      return [attempt, [{ do: 'arm', timer: 'phase', ms: attempt.limits.stallMs }]]
+      return [{ ...attempt, isGivenTime: false }, [{ do: 'arm', timer: 'phase', ms: attempt.limits.stallMs }]]
     case 'claim':
       // A claim that crossed our SIGTERM on its way is still the child's word, but no longer stops the kill.
       if (attempt.claim !== undefined || attempt.phase === 'starting') return [attempt, []]

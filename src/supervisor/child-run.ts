@@ -41,7 +41,7 @@ export interface ChildRunOptions {
   readonly positionBytes: () => number
   /** What it says it wrote to the file, for the kernel to confirm. */
   readonly claimedBytes?: () => number
-  /** Its share of --limit-rate. */
+  /** What --limit-rate has left it at any time. */
   readonly allowedBytesPerSecond?: () => number | undefined
   readonly onMessage: (message: ChildMessage, child: ChildRun) => void
   readonly onSpawned: (pid: number) => void

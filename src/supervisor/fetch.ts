@@ -44,7 +44,7 @@ export interface FetchEvents {
   onLimited(fetch: Fetch, endBytes: number): void
   /** True when it may go on at once at the other host. */
   onHop(fetch: Fetch, host: string): boolean
-  /** Its share of --limit-rate, when there is one. */
+  /** What --limit-rate has left it at any time, when there is a limit. */
   allowedOf(fetch: Fetch): number | undefined
 }
 

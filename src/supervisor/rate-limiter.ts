@@ -13,6 +13,8 @@ interface Entry {
   allowed: number | undefined
   /** What the last look says; nothing when its share changed meanwhile. */
   use: RateUse
+  /** The most that it had to share with at once, itself included. */
+  mostSharers: number
   lookedAt: { readonly bytes: number; readonly atMs: number; readonly allowed: number | undefined }
 }
 
@@ -34,7 +36,10 @@ export class RateLimiter {
 
   add(child: Limited): void {
     const lookedAt = { bytes: child.positionBytes, atMs: this.#nowMs(), allowed: undefined }
-    this.#entries.set(child, { allowed: undefined, use: UNKNOWN, lookedAt })
+    this.#entries.set(child, { allowed: undefined, use: UNKNOWN, mostSharers: 0, lookedAt })
+    for (const entry of this.#entries.values()) {
+      entry.mostSharers = Math.max(entry.mostSharers, this.#entries.size)
+    }
     this.#share()
   }
 
@@ -42,9 +47,13 @@ export class RateLimiter {
     if (this.#entries.delete(child)) this.#share()
   }
 
-  /** What the child may do now; undefined when it is not transferring. */
-  allowedOf(child: Limited): number | undefined {
-    return this.#entries.get(child)?.allowed
+  /**
+   * What the limit has left to the child at any time; undefined when it is not transferring. Not its share, which falls
+   * with what it makes of it: a server that falls silent would be taken for one that the limit slows.
+   */
+  leastOf(child: Limited): number | undefined {
+    const entry = this.#entries.get(child)
+    return entry === undefined ? undefined : this.#limit / entry.mostSharers
   }
 
   /** Each second: who does not use its share leaves some to the others. */

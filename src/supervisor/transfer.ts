@@ -107,7 +107,7 @@ export class Transfer {
         seat.resume = () => fetch.exchange.resume()
         return context.onHop(seat, host)
       },
-      allowedOf: (fetch) => context.limiter?.allowedOf(fetch),
+      allowedOf: (fetch) => context.limiter?.leastOf(fetch),
     }
   }
 

@@ -344,12 +344,18 @@ describe('timers', () => {
     expect(step(attempt, fires('speed', 1023 * 600, 2 ** 30))[0].phase).toBe('terminating')
   })
 
-  test('silence proves nothing where the limit lets hardly a byte through in the whole window', () => {
-    const { attempt } = feed([READY, receiving], { ...LIMITS, stallMs: 2000 })
+  test('silence is a stall only after the time that the limit needs for four bytes, and then it is', () => {
+    const { attempt } = feed([READY, receiving], { ...LIMITS, stallMs: 1000 })
     const [next, effects] = step(attempt, fires('phase', 0, 1))
     expect(next.phase).toBe('running')
-    expect(effects).toEqual([{ do: 'arm', timer: 'phase', ms: 2000 }])
-    expect(step(attempt, fires('phase', 0, 2))[0].cause).toEqual({ kind: 'stall', afterMs: 2000 })
+    expect(effects).toEqual([{ do: 'arm', timer: 'phase', ms: 3000 }])
+    expect(step(next, fires('phase', 0, 1))[0].cause).toEqual({ kind: 'stall', afterMs: 1000 })
+    expect(step(attempt, fires('phase', 0, 4))[0].cause).toEqual({ kind: 'stall', afterMs: 1000 })
+  })
+
+  test('a byte gives it that time anew', () => {
+    const { attempt } = feed([READY, receiving, fires('phase', 0, 1), { on: 'grew' }], { ...LIMITS, stallMs: 1000 })
+    expect(step(attempt, fires('phase', 0, 1))[0].phase).toBe('running')
   })
 
   test.each(['connecting', 'waiting'] as const)('a limit excuses no silence while %s', (phase) => {

@@ -132,6 +132,21 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('--limit-rate', (
     expect(Math.abs(bytesPerSecond(ended) / 1024 - 1)).toBeLessThan(0.1)
   })
 
+  test.concurrent('excuses no server: silence is a stall and a crawl is too slow, however high the limit', async () => {
+    const server = await startFaultServer()
+    const ended = await run({
+      list: [
+        server.url('/stall/silent?size=600000&at=100000'),
+        server.url('/slow/crawling?size=60000&rate=3000'),
+        server.url('/ok/good?size=60000'),
+      ].join('\n'),
+      args: [...QUICK, '-T', '1s', '-t', '1', '--limit-rate', '4M', '--min-speed', '100K/2s'],
+    })
+    await server.stop()
+    expect([ended.kind(1), ended.kind(2), ended.row(3).outcome]).toEqual(['stall', 'too-slow', 'downloaded'])
+    expect(ended.code).toBe(10)
+  })
+
   test.concurrent('is not wasted on a server that cannot use its share', async () => {
     const ended = await run({
       list: `${nginx.url}/crawling/slow\n${nginx.url}/medium-4`,
@@ -159,9 +174,11 @@ test.concurrent.each([1, 2, 3, 4])(
       args: [...QUICK, '-T', '30s', '--hang-timeout', '30s', '-t', '1', '--limit-rate', '9M'],
     })
     await running.event('response', ({ line }) => line === 1)
+    const part = join(running.home.out, 'first.part')
+    // The event is told before the child is.
+    await until('the first child receives', () => statSync(part).size > 0)
     process.kill(running.pid, 'SIGSTOP')
     // So it finds both, the head and the claim, at once.
-    const part = join(running.home.out, 'first.part')
     await until('the first child is done', () => statSync(part).size === 600_000)
     process.kill(running.pid, 'SIGCONT')
     const ended = await running.ended
