@@ -79,6 +79,13 @@ export class Transfer {
   #seat: Seat
   #isSeatLost = false
   #isRangeable = false
+  /** Bytes of this attempt were dropped: what was joined did not fit, so the rest comes from one response. */
+  #hasStartedOver = false
+  /** What was there when the present round began, and the first failure of a child that received in it. */
+  #roundStartBytes = 0
+  #roundFailure: Failure | undefined
+  /** A round that failed somewhere and brought little was followed by another: that happens once. */
+  #hasUsedGrace = false
   #started = 0
   /** Responses that brought bytes. */
   #received = 0
@@ -228,6 +235,8 @@ export class Transfer {
     if (this.#stopCause !== undefined) return this.#stopCause
     this.#isRangeable = false
     this.#plan = undefined
+    this.#roundStartBytes = this.#options.part.completedBytes
+    this.#roundFailure = undefined
     this.#ends = Promise.withResolvers()
     this.#sole = this.#start(ask, true, { seat: this.#seat, mirror: this.#bestMirror })
     return await this.#ends.promise
@@ -277,7 +286,7 @@ export class Transfer {
     this.#plan = new SegmentPlan(answer.sizeBytes, part.completed)
     const range: Range = [answer.offsetBytes, this.#endOf(fetch.errand.ask, answer, isRest)]
     this.#plan.receive(fetch.id, range)
-    this.#isRangeable = answer.isRangeable && this.#options.split > 1
+    this.#isRangeable = answer.isRangeable && this.#options.split > 1 && !this.#hasStartedOver
     this.#receive(fetch, range, 0)
     if (this.#isRangeable) this.#context.onShareable()
   }
@@ -293,6 +302,7 @@ export class Transfer {
     const { part } = this.#options
     const dropped = isRest ? 0 : part.completedBytes
     if (dropped > 0) {
+      this.#hasStartedOver = true
       const because = fetch.exchange.startOverBecause ?? 'the server sent the whole file'
       this.warnings.push(`started over, ${dropped} bytes dropped: ${because}`)
     }
@@ -383,6 +393,7 @@ export class Transfer {
       this.#fatal ??= failure
       for (const other of this.#fetches.values()) other.stop({ kind: 'stopped', reason: describe(failure) })
     }
+    if (fetch.exchange.isReceiving) this.#roundFailure ??= failure
     if (failure === undefined) this.#setbacks = 0
     else if (this.#fetches.size > 0) this.#onSetback(fetch, failure)
     if (this.#plan?.isComplete === true) {
@@ -401,7 +412,8 @@ export class Transfer {
 
   /**
    * What the end of the last child means for all. What it failed of by itself is told even when a stop was on its way;
-   * what a helper failed of before it received is not. A stop that came when everything was there stops nothing.
+   * what a helper failed of before it received is not. Another round follows one that failed nowhere or got on, and but
+   * once any other, so that there is an end to them. A stop that came when everything was there stops nothing.
    */
   #verdict({ exchange, errand }: Fetch, failure: Failure | undefined): Failure | undefined {
     const isOfUnknownSize = errand.isSole && this.#options.part.sizeBytes === undefined
@@ -409,7 +421,12 @@ export class Transfer {
     const isStopped = failure === undefined || failure.kind === this.#stopCause?.kind
     if (isSettled || (isStopped && this.#plan?.isComplete === true)) return undefined
     const isOwn = errand.isSole || exchange.isReceiving
-    return (isOwn ? failure : undefined) ?? this.#stopCause
+    const final = (isOwn ? failure : undefined) ?? this.#stopCause
+    const hasAdvanced = this.#options.part.completedBytes - this.#roundStartBytes >= ADVANCE_BYTES
+    if (final !== undefined || this.#roundFailure === undefined || hasAdvanced) return final
+    if (this.#hasUsedGrace) return this.#roundFailure
+    this.#hasUsedGrace = true
+    return undefined
   }
 
   /** A child failed while others go on: they bring its bytes too, and it is replaced later, if at all. */

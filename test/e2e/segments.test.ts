@@ -481,6 +481,15 @@ describe('against a server at fault', () => {
     expect(triesOf(ended)).toBe(1)
   })
 
+  test.concurrent('that leaves out the last byte of every range costs one new start, and no more', async () => {
+    const ended = await run({ list: url('/range-lies/exclusive?kind=exclusive&rate=4000000'), args: SHARED })
+    expectFiles(ended, { exclusive: SMALL })
+    expect(ended.row(1).warnings).toEqual([
+      expect.stringMatching(/^started over, \d+ bytes dropped: it answered bytes/),
+    ])
+    expect(ended.report.totals['spawned']).toBeLessThan(20)
+  })
+
   test('that answers with 2 MiB at most, whatever range was asked, is no liar', async () => {
     const ended = await run({ list: url(`/range-lies/shorter?kind=shorter&at=${2 * MIB}`), args: SHARED })
     expectFiles(ended, { shorter: SMALL })
