@@ -270,7 +270,7 @@ export function describe(failure: Failure): string {
     case 'no-room':
       return `${formatBytes(failure.neededBytes)} announced, ${formatBytes(failure.freeBytes)} free at ${failure.path} (see --min-disk-free)`
     case 'foreign-part':
-      return `${failure.path} exists and is not a part of mpdl's; move it away or remove it`
+      return `${failure.path} exists and is not a part of mpdl's; move it away, remove it, or continue it with -c`
     case 'disk-error':
       return `cannot ${failure.operation} ${failure.path}: ${tag(DISK_TEXT[failure.code], failure.code)}`
     case 'target-is-directory':

@@ -17,7 +17,7 @@ export type Ask =
       readonly sizeBytes?: number
     }
   /** What is behind bytes that somebody else fetched: of which version they are, only the user knows (`-c`). */
-  | { readonly kind: 'continue'; readonly offsetBytes: number }
+  | { readonly kind: 'continue'; readonly offsetBytes: number; readonly writtenAtMs: number }
   /** `part`: every byte is here, only the commit is missing. `target`: the finished file of an earlier run. */
   | { readonly kind: 'if-changed'; readonly of: 'part' | 'target'; readonly validator: Validator }
 
@@ -142,6 +142,9 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
       const isOther = contradicts(ask.validator, given)
       return { do: 'ask-whole', reason: isOther ? 'its validator is another' : 'it does not repeat its validator' }
     }
+  }
+  if (ask.kind === 'continue' && Date.parse(given.lastModified ?? '') > ask.writtenAtMs) {
+    return { do: 'ask-whole', reason: 'it changed on the server after the partial file was written' }
   }
   const validator = ask.kind === 'rest' ? ask.validator : given
   // What is here was stored without a coding; bytes of a coded form do not go on from there.

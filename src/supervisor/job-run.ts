@@ -1,6 +1,7 @@
 // One attempt at one job, whole: look at the target, open the part, have it filled, verify, commit. Knows nothing
 // of other jobs, of retries or of when it may start.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KillCause } from '../core/attempt.ts'
 import { contentWarning } from '../core/content-warning.ts'
@@ -92,6 +93,8 @@ export class JobRun {
   #sha256: string | null = null
   #seat: Seat
   #isSeatLost = false
+  /** It began with bytes of another tool. */
+  #wasForeign = false
 
   constructor(context: JobRunContext, progress: JobProgress) {
     this.#context = context
@@ -142,7 +145,7 @@ export class JobRun {
       attempts: this.#attempts,
       facts: transfer?.exchange?.facts,
       resumedFromBytes: transfer?.resumedFromBytes ?? 0,
-      isJoined: transfer?.isJoined ?? false,
+      isJoined: this.#wasForeign || transfer?.isJoined === true,
       keptBytes,
       sha256: this.#sha256,
       warnings: this.#warnings,
@@ -175,11 +178,17 @@ export class JobRun {
     }
     const known = target.kind === 'file' ? { path: finalPath, ...target } : undefined
     const isOurs = known !== undefined && this.#isAsWeLeftIt(known)
+    const aria2Path = `${finalPath}.aria2`
+    // Its file may have its final length and holes.
+    if (settings.adoptForeign && !isOurs && existsSync(aria2Path)) {
+      return { ok: false, failure: { kind: 'foreign-part', path: aria2Path } }
+    }
     const adopts = !settings.adoptForeign ? 'nothing' : known === undefined || isOurs ? 'part' : 'target'
     const opened = await openPart(settings.dir, job.target, { ...identity, adopts }, hardening)
     if (!opened.ok) return opened
     const part = opened.part
     this.#part = part
+    this.#wasForeign = part.isForeign
     if (startOver && part.completedBytes > 0) {
       const failure = part.restart({}, undefined)
       if (failure !== undefined) return { ok: false, failure }
@@ -221,7 +230,9 @@ export class JobRun {
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
         }
       }
-      if (part.isForeign && settings.adoptForeign) return { kind: 'continue', offsetBytes }
+      if (part.isForeign && settings.adoptForeign) {
+        return { kind: 'continue', offsetBytes, writtenAtMs: part.foundModifiedMs }
+      }
     }
     const known = target === undefined || settings.existing === 'force' ? undefined : state.find(target.path)
     return known !== undefined && canRecognise(known.validator)

@@ -2,8 +2,10 @@
 // Knows nothing of HTTP, attempts or children.
 
 import {
+  chmodSync,
   closeSync,
   constants,
+  copyFileSync,
   existsSync,
   fchmodSync,
   fdatasync,
@@ -15,6 +17,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  truncateSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -84,6 +87,10 @@ export class PartFile {
   #isForeign = false
   /** Of the target it was made from. */
   readonly #adoptedMode: number | undefined
+  /** How much of it there was. */
+  readonly #foundBytes: number
+  /** When its bytes were last written, as they were found. */
+  readonly foundModifiedMs: number
   /** A response has begun: the bytes may be others than were found. */
   #hasBegun = false
   #isClosed = false
@@ -98,6 +105,9 @@ export class PartFile {
     this.#controlPath = `${this.path}.json`
     this.#identity = identity
     this.#adoptedMode = adoptedMode
+    const { size, mtimeMs } = fstatSync(descriptor)
+    this.#foundBytes = size
+    this.foundModifiedMs = mtimeMs
     this.#adopt()
     this.#write()
   }
@@ -174,10 +184,25 @@ export class PartFile {
 
   /** A response begins from zero: whatever is there is dropped before the first new byte. */
   restart(validator: Validator, sizeBytes: number | undefined): Failure | undefined {
+    const failure = this.#leaveTarget()
+    if (failure !== undefined) return failure
     this.#transfer++
     this.#synced = []
     this.#isForeign = false
     return this.#begin(validator, sizeBytes, [])
+  }
+
+  /** What was to be continued turns out to be no part of this file, so it stays the user's until there is a better one. */
+  #leaveTarget(): Failure | undefined {
+    if (this.#adoptedMode === undefined || !this.#isForeign || existsSync(this.finalPath)) return undefined
+    try {
+      copyFileSync(this.path, this.finalPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+      truncateSync(this.finalPath, this.#foundBytes)
+      chmodSync(this.finalPath, this.#adoptedMode)
+    } catch (error) {
+      return diskFailure(error, 'give back', this.finalPath)
+    }
+    return undefined
   }
 
   #begin(validator: Validator, sizeBytes: number | undefined, completed: readonly Range[]): Failure | undefined {

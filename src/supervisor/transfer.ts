@@ -308,7 +308,8 @@ export class Transfer {
     }
     const { validator, sizeBytes, lengthBytes = 0 } = answer
     const isLarge = sizeBytes !== undefined && sizeBytes >= ALLOCATE_FROM_BYTES
-    const neededBytes = isRest && sizeBytes !== undefined ? sizeBytes - part.allocatedBytes : lengthBytes
+    // What the part holds already is its own: kept when it goes on, freed when it starts over.
+    const neededBytes = Math.max(0, (isRest ? (sizeBytes ?? 0) : lengthBytes) - part.allocatedBytes)
     const failure =
       diskFull(settings) ??
       noRoomFor(neededBytes, settings) ??

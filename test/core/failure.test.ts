@@ -41,7 +41,7 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     false,
     [
       { kind: 'foreign-part', path: '/d/a.part' },
-      "/d/a.part exists and is not a part of mpdl's; move it away or remove it",
+      "/d/a.part exists and is not a part of mpdl's; move it away, remove it, or continue it with -c",
     ],
   ],
   'disk-error': [

@@ -8,7 +8,7 @@ import { askHeaders, decideResponse, retryAfterMs } from '../../src/core/respons
 const NOW = Date.parse('Sat, 21 Nov 2026 03:00:00 GMT')
 const WHOLE: Ask = { kind: 'whole' }
 const REST: Ask = { kind: 'rest', offsetBytes: 100, validator: { etag: '"v1"' }, sizeBytes: 1000 }
-const CONTINUE: Ask = { kind: 'continue', offsetBytes: 100 }
+const CONTINUE: Ask = { kind: 'continue', offsetBytes: 100, writtenAtMs: NOW }
 const OF_TARGET: Ask = { kind: 'if-changed', of: 'target', validator: { etag: '"v1"' } }
 const OF_PART: Ask = { kind: 'if-changed', of: 'part', validator: { etag: '"v1"' } }
 
@@ -247,6 +247,16 @@ describe('conditions', () => {
 
 describe('bytes that somebody else fetched', () => {
   const RIGHT: Fields = { 'content-range': 'bytes 100-999/1000', 'content-length': '900' }
+
+  test('are not continued by a version that is younger than they are', () => {
+    const headers = { 'Content-Range': 'bytes 100-999/1000', 'Last-Modified': 'Sat, 21 Nov 2026 03:00:01 GMT' }
+    expect(decide(CONTINUE, 206, headers)).toMatchObject({
+      do: 'ask-whole',
+      reason: expect.stringContaining('changed'),
+    })
+    const older = { ...headers, 'Last-Modified': 'Sat, 21 Nov 2026 02:59:59 GMT' }
+    expect(decide(CONTINUE, 206, older)).toMatchObject({ do: 'receive', offsetBytes: 100 })
+  })
 
   test('are continued by a 206, of whatever version it is', () => {
     expect(decide(CONTINUE, 206, { ...RIGHT, etag: '"v9"' })).toEqual({

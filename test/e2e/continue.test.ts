@@ -36,6 +36,29 @@ function expectOnly(ended: Ended, name: string, body: Uint8Array): void {
 }
 
 describe('-c', () => {
+  const sum = ` checksum=sha-256=${sha256Of(WHOLE)}`
+
+  test('[threat:resume-mix] a whole file that is not what the list says is fetched anew', async () => {
+    const home = homeWith({ other: bodyOf(WHOLE.length, 9) })
+    const ended = await run({ home, list: `${server.url('/ok/other')}\n${sum}`, args: [...QUICK, '-c', '-t', '2'] })
+    expectOnly(ended, 'other', WHOLE)
+  })
+
+  test("what turns out to be no part of the file stays its owner's until there is a better one", async () => {
+    const thesis = Buffer.from('my thesis')
+    const home = homeWith({ thesis })
+    const wrong = ` checksum=sha-256=${'0'.repeat(64)}`
+    const ended = await run({ home, list: `${server.url('/ok/thesis')}\n${wrong}`, args: [...QUICK, '-c', '-t', '2'] })
+    expect([ended.code, ended.files]).toEqual([9, ['thesis']])
+    expect(ended.bytes('thesis').equals(thesis)).toBe(true)
+  })
+
+  test('[foreign-part] a file that aria2 has not finished is refused: it may have holes', async () => {
+    const home = homeWith({ holes: WHOLE.subarray(0, HERE), 'holes.aria2': bodyOf(50) })
+    const ended = await run({ home, operands: [server.url('/ok/holes')], args: CONTINUE })
+    expect([ended.code, ended.kind(1), ended.files]).toEqual([3, 'foreign-part', ['holes', 'holes.aria2']])
+  })
+
   test.each([
     ['a partial file of its final name', 'final', 'final'],
     ['a part without a note', 'noteless', 'noteless.part'],

@@ -365,14 +365,21 @@ describe('what another tool began', () => {
       expect([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777]).toEqual([theirs, 0o640])
     })
 
-    test.each<[string, (opened: PartFile) => unknown]>([
-      ['goes on from it', (opened) => opened.resume({}, 100)],
-      ['replaces it', (opened) => fill(opened, 5, 100)],
-    ])('stays the part when an answer %s', async (_, answer) => {
+    test('stays the part when an answer goes on from it', async () => {
       const opened = await open({ adopts: 'target' })
-      answer(opened)
+      opened.resume({}, 100)
       opened.close()
       expect(onDisk()).toEqual(['x.part', 'x.part.json'])
+    })
+
+    test('has its place again, as it was found, when an answer replaces it', async () => {
+      const opened = await open({ adopts: 'target' })
+      opened.resume({}, 100)
+      writeSync(opened.descriptor, 'more', theirs.length)
+      fill(opened, 5, 100)
+      opened.close()
+      expect(onDisk()).toEqual(['x', 'x.part', 'x.part.json'])
+      expect([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777]).toEqual([theirs, 0o640])
     })
 
     test('gets its name when it is whole', async () => {
