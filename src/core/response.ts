@@ -2,6 +2,7 @@
 // not. Knows nothing of sockets, files or retries.
 
 import type { Failure } from './failure.ts'
+import type { Range } from './segment.ts'
 import type { Headers, Validator } from './validator.ts'
 import { conditionalHeaders, confirms, contradicts, header, strongValidator, validatorOf } from './validator.ts'
 
@@ -20,6 +21,20 @@ export type Ask =
   | { readonly kind: 'continue'; readonly offsetBytes: number; readonly writtenAtMs: number }
   /** `part`: every byte is here, only the commit is missing. `target`: the finished file of an earlier run. */
   | { readonly kind: 'if-changed'; readonly of: 'part' | 'target'; readonly validator: Validator }
+
+/** Asks for `range` of that version; open at its end where that is the file's or not known. */
+export function askForRange(
+  [offsetBytes, end]: Range,
+  { validator, sizeBytes }: { readonly validator: Validator; readonly sizeBytes: number | undefined },
+): Ask {
+  return {
+    kind: 'rest',
+    offsetBytes,
+    ...(Number.isFinite(end) && end !== sizeBytes ? { endBytes: end } : {}),
+    validator,
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+  }
+}
 
 export interface Head {
   readonly status: number

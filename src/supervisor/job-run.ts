@@ -12,6 +12,7 @@ import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { urlKey } from '../core/request.ts'
 import type { Ask } from '../core/response.ts'
+import { askForRange } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
 import { canRecognise, strongValidator } from '../core/validator.ts'
 import type { ChildRun } from './child-run.ts'
@@ -217,21 +218,11 @@ export class JobRun {
     if (part.isComplete && canRecognise(part.validator)) {
       return { kind: 'if-changed', of: 'part', validator: part.validator }
     }
-    const { firstMissing, sizeBytes, validator } = part
+    const { firstMissing } = part
     if (part.completedBytes > 0 && firstMissing !== undefined) {
-      const [offsetBytes, end] = firstMissing
-      if (strongValidator(validator) !== undefined) {
-        const isBounded = Number.isFinite(end) && end !== sizeBytes
-        return {
-          kind: 'rest',
-          offsetBytes,
-          ...(isBounded ? { endBytes: end } : {}),
-          validator,
-          ...(sizeBytes === undefined ? {} : { sizeBytes }),
-        }
-      }
+      if (strongValidator(part.validator) !== undefined) return askForRange(firstMissing, part)
       if (part.isForeign && settings.adoptForeign) {
-        return { kind: 'continue', offsetBytes, writtenAtMs: part.foundModifiedMs }
+        return { kind: 'continue', offsetBytes: firstMissing[0], writtenAtMs: part.foundModifiedMs }
       }
     }
     const known = target === undefined || settings.existing === 'force' ? undefined : state.find(target.path)

@@ -8,6 +8,7 @@ import { classOf, describe, isConnectFailure, isTransient } from '../core/failur
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
 import type { Ask } from '../core/response.ts'
+import { askForRange } from '../core/response.ts'
 import { ADVANCE_BYTES, backoffMs } from '../core/retry.ts'
 import type { Range } from '../core/segment.ts'
 import type { PlanStep } from '../core/segment-plan.ts'
@@ -187,19 +188,11 @@ export class Transfer {
   share(helpers: readonly Helper[]): Seat[] {
     const ranges = this.#offers(helpers.length)
     const { part } = this.#options
-    for (const [n, [start, end]] of ranges.entries()) {
+    for (const [n, range] of ranges.entries()) {
       const helper = helpers[n]
       if (helper === undefined) throw new Error('more ranges than children')
-      const { sizeBytes, validator } = part
-      const ask: Ask = {
-        kind: 'rest',
-        offsetBytes: start,
-        ...(end === sizeBytes ? {} : { endBytes: end }),
-        validator,
-        ...(sizeBytes === undefined ? {} : { sizeBytes }),
-      }
-      const fetch = this.#start(ask, false, helper)
-      this.#plan?.ask(fetch.id, [start, end])
+      const fetch = this.#start(askForRange(range, part), false, helper)
+      this.#plan?.ask(fetch.id, range)
     }
     return helpers.slice(ranges.length).map(({ seat }) => seat)
   }
@@ -224,10 +217,9 @@ export class Transfer {
 
   /** What the only child asks for next; undefined when all is there. */
   #nextAsk(): Ask | undefined {
-    const { validator, sizeBytes, firstMissing } = this.#options.part
-    if (sizeBytes === undefined || firstMissing === undefined) return undefined
-    const [offsetBytes, end] = firstMissing
-    return { kind: 'rest', offsetBytes, ...(end === sizeBytes ? {} : { endBytes: end }), validator, sizeBytes }
+    const { part } = this.#options
+    const { sizeBytes, firstMissing } = part
+    return sizeBytes === undefined || firstMissing === undefined ? undefined : askForRange(firstMissing, part)
   }
 
   /** One child alone, and whoever joins it. */
