@@ -1,7 +1,7 @@
 // The settings of a run in which nothing was asked for, on this machine.
 
 import { resolve } from 'node:path'
-import { stateDir } from './places.ts'
+import { netrcPath, stateDir } from './places.ts'
 import { canBeStrict } from './session.ts'
 import { DEFAULTS, type Settings } from './supervisor/settings.ts'
 import { VERSION } from './version.ts'
@@ -20,6 +20,7 @@ export function defaultSettings(): Settings {
     headers: [],
     userAgent: `mpdl/${VERSION}`,
     ca: undefined,
+    netrc: { file: netrcPath(), isOn: false },
     existing: 'ask',
     setMtime: true,
     beatMs: 100,

@@ -6,6 +6,7 @@ import { freshReport, step, sumsUp } from './core/report.ts'
 import { defaultSettings } from './defaults.ts'
 import { spoolDir } from './places.ts'
 import { runHeader, startSession } from './session.ts'
+import { openCookieJar } from './supervisor/cookie-jar.ts'
 import { openJobList } from './supervisor/job-list.ts'
 import type { Settings } from './supervisor/settings.ts'
 import { realWorld } from './supervisor/world.ts'
@@ -46,6 +47,8 @@ export async function download(
 ): Promise<DownloadResult> {
   const { names = 'flat', onClash = 'fail', signal, onEvent, ...given } = options
   const settings: Settings = Object.freeze({ ...defaultSettings(), ...given, dir: resolve(given.dir ?? '.') })
+  const cookies = settings.cookies === 'off' ? undefined : await openCookieJar(settings.cookies)
+  if (cookies?.ok === false) throw new Error(cookies.problem)
   const listPath = 'list' in source ? resolve(source.list) : null
   const opened = await openJobList(
     'list' in source ? { kind: 'file', path: source.list } : { kind: 'urls', urls: source },
@@ -72,6 +75,7 @@ export async function download(
     const { controls, done } = startSession({
       settings,
       list,
+      ...(cookies === undefined ? {} : { cookies: cookies.jar }),
       header: runHeader(settings, list, { listPath, argv: [], startedMs: realWorld.nowMs() }),
       emit,
       warn: (message) => emit({ type: 'warning', at: realWorld.nowMs(), message }),
@@ -84,6 +88,8 @@ export async function download(
     } finally {
       signal?.removeEventListener('abort', abort)
     }
+    const unsaved = cookies?.jar.save()
+    if (unsaved !== undefined) emit({ type: 'warning', at: realWorld.nowMs(), message: unsaved })
     const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
     const { downloaded, unchanged, skipped } = report.totals
     const ok = downloaded + unchanged + skipped === list.size && discrepancies.length === 0

@@ -13,6 +13,11 @@ export function stateDir(): string {
   return join(process.env['HOME'] ?? homedir(), '.local', 'state', 'mpdl')
 }
 
+/** curl's and ftp's: `$NETRC`, else `~/.netrc`. */
+export function netrcPath(): string {
+  return process.env['NETRC'] || join(process.env['HOME'] ?? homedir(), '.netrc')
+}
+
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }

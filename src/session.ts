@@ -9,6 +9,7 @@ import type { Hardening } from './isolation/hardening.ts'
 import { detectHardening } from './isolation/hardening.ts'
 import type { Isolation } from './isolation/isolation.ts'
 import { processIsolation } from './isolation/process.ts'
+import type { CookieJar } from './supervisor/cookie-jar.ts'
 import type { JobList } from './supervisor/job-list.ts'
 import { type RunControls, startRun } from './supervisor/run.ts'
 import type { Settings } from './supervisor/settings.ts'
@@ -19,6 +20,8 @@ export interface Session {
   readonly settings: Settings
   readonly list: JobList
   readonly header: RunHeader
+  /** Kept for the run; loaded and saved by whoever starts it. */
+  readonly cookies?: CookieJar
   /** Only these rows of the list. */
   readonly only?: (index: number) => boolean
   readonly emit: (event: RunEvent) => void
@@ -30,13 +33,14 @@ const PROGRESS_EVERY_MS = 100
 
 /** Starts the run; `done` resolves when every child is joined and every job has its outcome. */
 export function startSession(session: Session): { readonly controls: RunControls; readonly done: Promise<void> } {
-  const { settings, list, header, emit, warn, only, progress } = session
+  const { settings, list, header, cookies, emit, warn, only, progress } = session
   const hardening = detectHardening()
   return startRun({
     settings,
     header,
     list,
     ...(only === undefined ? {} : { only }),
+    ...(cookies === undefined ? {} : { cookies }),
     isolation: childIsolation(settings, hardening),
     hardening,
     state: openStateDb(settings.stateDir, warn),
@@ -86,6 +90,7 @@ export function runHeader(
     node: process.version,
     mode: 'process',
     sandbox: settings.isStrict ? 'strict' : 'off',
+    insecure: settings.isInsecure,
     argv: origin.argv,
     cwd: process.cwd(),
     pid: process.pid,

@@ -139,7 +139,7 @@ export class BodyReceiver {
     if (failure !== undefined) return { ok: false, failure }
     if (isWhole || (expectedBytes === undefined && error === undefined)) return { ok: true, bytes }
     const cause = error === undefined ? undefined : childFailureOf(error, undefined)
-    if (cause?.kind === 'protocol') return { ok: false, failure: cause }
+    if (cause?.kind === 'protocol' || cause?.kind === 'broken-coding') return { ok: false, failure: cause }
     return {
       ok: false,
       failure: {

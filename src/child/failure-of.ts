@@ -1,21 +1,31 @@
 // Names what went wrong inside the child, from error codes only: messages may hold URLs and with them secrets.
 
 import type { ChildFailure } from '../protocol/message.ts'
-import { EmptyReply, UPGRADE_UNASKED } from './request.ts'
+
+/** An error whose meaning was known where it arose. */
+export class KnownFailure extends Error {
+  readonly failure: ChildFailure
+
+  constructor(failure: ChildFailure) {
+    super(failure.kind)
+    this.failure = failure
+  }
+}
 
 const TLS_CODE =
-  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
+  /^(CERT_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|EPROTO$|CRL_)/
 const NAME_CODE = /^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL)/
 
-function codeOf(error: unknown): string | undefined {
+export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code.slice(0, 60) : undefined
 }
 
 /** `url`: where the request went, for the host's name. */
 export function childFailureOf(error: unknown, url: string | undefined): ChildFailure {
+  if (error instanceof KnownFailure) return error.failure
+  // As long as it may be told: names may be longer than any name server knows.
   const host = url === undefined ? '' : new URL(url).host.slice(0, 255)
-  if (error instanceof EmptyReply) return { kind: 'network', code: 'EMPTY_REPLY', host }
   const code = codeOf(error)
   if (code === undefined) {
     const name = error instanceof Error ? `${error.name} at ${placeOf(error)}` : typeof error
@@ -23,7 +33,7 @@ export function childFailureOf(error: unknown, url: string | undefined): ChildFa
   }
   if (NAME_CODE.test(code)) return { kind: 'unknown-host', host: host.replace(/:\d+$/, ''), code }
   if (code === 'ECONNREFUSED') return { kind: 'connect-refused', host }
-  if (code.startsWith('HPE_') || code === UPGRADE_UNASKED) return { kind: 'protocol', code }
+  if (code.startsWith('HPE_')) return { kind: 'protocol', code }
   if (TLS_CODE.test(code)) return { kind: 'tls', code: tlsCodeOf(code, error), host }
   return { kind: 'network', code, host }
 }

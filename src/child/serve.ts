@@ -1,9 +1,10 @@
 // One child's whole life: take the task, ask about every response, write the body where it is told, claim, leave.
 // Decides nothing: no retry, no redirect, no timeout. Knows nothing of the process it lives in.
 
-import type { ChildMessage, Command, FetchTask, HashTask } from '../protocol/message.ts'
+import type { ChildMessage, Command, FetchTask, HashTask, Request } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
 import { BodyReceiver } from './body.ts'
+import { decoded } from './decode.ts'
 import { digestFile } from './digest.ts'
 import { childFailureOf } from './failure-of.ts'
 import { type OpenOptions, type OpenResponse, openResponse } from './request.ts'
@@ -60,12 +61,14 @@ async function fetchTask(
   const beat = setInterval(sendBeat, task.beatMs)
   const openOptions: OpenOptions = {
     ca: task.ca,
+    isInsecure: task.isInsecure,
+    blocksPrivate: task.blocksPrivate,
     takeover: options.takeover ?? true,
     onPhase: (phase) => port.send({ type: 'phase', phase }),
   }
   try {
     let bytesPerSecond: number | null = null
-    let request: { url: string; headers: [string, string][] } = task
+    let request: Request = task
     for (;;) {
       let response: OpenResponse
       try {
@@ -88,7 +91,8 @@ async function fetchTask(
         response.discard()
         return { type: 'refused' }
       }
-      receiver = new BodyReceiver(response, options.descriptor, answer, bytesPerSecond)
+      const source = answer.coding === undefined ? response : decoded(response, answer.coding)
+      receiver = new BodyReceiver(source, options.descriptor, answer, bytesPerSecond)
       void steer(receiver, port, commands)
       await options.beforeBody?.()
       const body = await receiver.receive()

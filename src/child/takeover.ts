@@ -38,6 +38,11 @@ export class Intake {
 
   attach(socket: Socket): void {
     this.#socket = socket
+    // Behind a tunnel Node ignores `onread`, and its stream drops what it still holds when the connection breaks: the
+    // parser gets it before it hears of that.
+    socket.prependListener('error', () => {
+      for (let rest: Uint8Array | null = socket.read(); rest !== null; rest = socket.read()) socket.emit('data', rest)
+    })
   }
 
   /**

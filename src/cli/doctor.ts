@@ -1,19 +1,24 @@
-// mpdl doctor: what this machine offers, each line proven by trying it, not by looking it up.
+// mpdl doctor: what this machine offers, each line proven by trying it, not by looking it up; and which options hold
+// for a run.
 
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Command } from 'commander'
 import { execa } from 'execa'
 import type { End } from '../core/attempt.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import { childCommand, childEnvironment, detectHardening } from '../isolation/hardening.ts'
-import { logDirFor, stateDir } from '../places.ts'
+import { stateDir } from '../places.ts'
 import type { ChildMessage } from '../protocol/message.ts'
+import { wrapWords } from '../reporters/summary.ts'
 import { bundle } from '../session.ts'
 import { lookAt } from '../supervisor/liveness.ts'
 import { lockDescriptor } from '../supervisor/lock.ts'
 import { openStateDb } from '../supervisor/state-db.ts'
 import { VERSION } from '../version.ts'
+import { checkConfiguration } from './check-configuration.ts'
+import type { Texts } from './effective.ts'
 
 interface Finding {
   readonly name: string
@@ -21,11 +26,16 @@ interface Finding {
   readonly text: string
 }
 
+const COLUMNS = 78
+
 /** Security releases of October 2026: below these a known hole is open. */
 const SECURE_NODE: Readonly<Record<number, readonly [number, number]>> = { 22: [23, 4], 24: [22, 1], 26: [12, 1] }
 
-/** Prints the findings; 1 when something that mpdl relies on is missing. */
-export async function doctor(): Promise<number> {
+/**
+ * Prints the findings, then the options as they hold for this list with this command line; 1 when something that mpdl
+ * relies on is missing or wrong. `typed`: the texts of the command line.
+ */
+export async function doctor(list: string | undefined, command: Command, typed: Texts): Promise<number> {
   const hardening = detectHardening()
   const scratch = mkdtempSync(join(tmpdir(), 'mpdl-doctor-'))
   const findings: Finding[] = []
@@ -39,13 +49,24 @@ export async function doctor(): Promise<number> {
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
+  const { problems, lines } = await checkConfiguration(list, command, typed)
+  if (problems.length === 0) findings.push({ name: 'configuration', isGood: true, text: 'understood' })
+  findings.push(...problems.map((text) => ({ name: 'configuration', isGood: false, text })))
   const width = Math.max(...findings.map(({ name }) => name.length))
-  process.stdout.write(`mpdl ${VERSION}, Node ${process.versions.node} (${process.execPath})\n`)
-  for (const { name, isGood, text } of findings) {
-    process.stdout.write(`${isGood ? 'ok  ' : 'WEAK'} ${name.padEnd(width)}  ${text}\n`)
-  }
-  process.stdout.write(`logs ${logDirFor(process.env['MPDL_LOG_DIR'], 'LIST')}\nstate ${stateDir()}\n`)
+  const output = [
+    `mpdl ${VERSION}, Node ${process.versions.node} (${process.execPath})`,
+    ...findings.flatMap((finding) => findingLines(finding, width)),
+    `state ${stateDir()}`,
+    ...lines,
+  ]
+  process.stdout.write(`${output.join('\n')}\n`)
   return findings.every(({ isGood }) => isGood) ? 0 : 1
+}
+
+function findingLines({ name, isGood, text }: Finding, width: number): string[] {
+  const head = `${isGood ? 'ok  ' : 'WEAK'} ${name.padEnd(width)}  `
+  const [first = '', ...rest] = text.split(' ')
+  return wrapWords([head + first, ...rest], COLUMNS, ' '.repeat(head.length))
 }
 
 function checkNode(): Finding {

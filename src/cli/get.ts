@@ -1,17 +1,16 @@
 // The default command: from operands and options to a run, its reports and its exit code. Composes, decides little.
 
-import { accessSync, constants, readFileSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { accessSync, constants, statSync } from 'node:fs'
 import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
-import { defaultSettings } from '../defaults.ts'
 import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
 import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
 import { statusLines } from '../reporters/status.ts'
-import { canBeStrict, runHeader, startSession } from '../session.ts'
+import { runHeader, startSession } from '../session.ts'
+import { type CookieJar, openCookieJar } from '../supervisor/cookie-jar.ts'
 import { openEventLog } from '../supervisor/event-log.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import type { Settings } from '../supervisor/settings.ts'
@@ -23,6 +22,7 @@ import { writeOutputs } from './outputs.ts'
 import { printPlan } from './plan.ts'
 import { redactArgv } from './redact-argv.ts'
 import type { RawRunOptions } from './run-options.ts'
+import { settingsOf } from './settings-of.ts'
 import { UsageError } from './usage-error.ts'
 
 export interface GetRequest {
@@ -50,8 +50,9 @@ export async function get(request: GetRequest): Promise<number> {
 
 async function runList(request: GetRequest, list: JobList, started: number): Promise<number> {
   const { options } = request
-  const settings = settingsOf(options)
+  const settings = await settingsOf(options, async (user) => (await import('./ask-password.ts')).askPassword(user))
   requireDir(settings.dir)
+  const cookies = await cookiesOf(settings)
   const header = runHeader(settings, list, {
     listPath: listPathOf(request.operands),
     argv: redactArgv(request.argv),
@@ -75,6 +76,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     header,
     list,
     ...(select === undefined ? {} : { only: select }),
+    ...(cookies === undefined ? {} : { cookies }),
     emit,
     warn,
     // Only a screen wants to know ten times a second.
@@ -91,7 +93,9 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   await reporter.close?.()
   const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
   const code = exitCode(report, discrepancies)
-  const problems = await writeOutputs({ options, list, log, report, code })
+  const problems = [cookies?.save(), ...(await writeOutputs({ options, list, log, report, code }))].filter(
+    (problem) => problem !== undefined,
+  )
   for (const problem of problems) say(`mpdl: ${problem}\n`)
   await log.close()
   return problems.length > 0 && code === 0 ? 73 : code
@@ -120,59 +124,11 @@ function requireLines(list: JobList, orders: readonly { readonly line: number }[
   if (line !== undefined) throw new UsageError(`--inject: line ${line} of ${list.name} is no job`)
 }
 
-function settingsOf(options: RawRunOptions): Settings {
-  return Object.freeze({
-    ...defaultSettings(),
-    dir: resolve(options.dir),
-    isStrict: wantsStrict(options),
-    jobs: options.jobs,
-    maxPerHost: options.maxPerHost,
-    split: options.split,
-    minSplitBytes: options.minSplitSize,
-    limitBytesPerSecond: options.limitRate,
-    adoptForeign: options.continue ?? false,
-    tries: options.tries,
-    retryDelayMs: options.retryDelay,
-    retryAfterMaxMs: options.retryAfterMax,
-    connectTimeoutMs: options.connectTimeout,
-    timeoutMs: options.timeout,
-    minBytesPerSecond: options.minSpeed.bytesPerSecond,
-    speedWindowMs: options.minSpeed.windowMs,
-    deadlineMs: options.deadline,
-    runDeadlineMs: options.runDeadline,
-    maxMemoryBytes: options.maxMemory,
-    maxFileSizeBytes: options.maxFilesize,
-    minDiskFreeBytes: options.minDiskFree,
-    maxRedirects: options.maxRedirects,
-    headers: options.header ?? [],
-    userAgent: options.userAgent ?? defaultSettings().userAgent,
-    ca: options.cacert === undefined ? undefined : readPem(options.cacert),
-    existing: options.force === true ? 'force' : options.skipExisting === true ? 'skip' : 'ask',
-    fsync: options.fsync,
-    setMtime: options.mtime,
-    hangTimeoutMs: options.hangTimeout,
-    killAfterMs: options.killAfter,
-    beatMs: beatFor(options.timeout),
-    inject: options.inject ?? [],
-  })
-}
-
-/** What a crash may lose is what came since the last beat; and a stall must be seen before it has lasted too long. */
-function beatFor(timeoutMs: number): number {
-  return Math.min(100, Math.max(50, Math.floor(timeoutMs / 4)))
-}
-
-function readPem(path: string): string {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new UsageError(`--cacert: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, 78)
-  }
-  if (!text.includes('-----BEGIN CERTIFICATE-----')) {
-    throw new UsageError(`--cacert: ${path} holds no PEM certificate (-----BEGIN CERTIFICATE-----)`, 78)
-  }
-  return text
+async function cookiesOf({ cookies }: Settings): Promise<CookieJar | undefined> {
+  if (cookies === 'off') return undefined
+  const opened = await openCookieJar(cookies)
+  if (!opened.ok) throw new UsageError(opened.problem, 78)
+  return opened.jar
 }
 
 function requireDir(dir: string): void {
@@ -191,14 +147,6 @@ function ensureTarget(dir: string): string | undefined {
   } catch (error) {
     return error instanceof Error && 'code' in error ? String(error.code) : String(error)
   }
-}
-
-function wantsStrict(options: RawRunOptions): boolean {
-  const isPossible = canBeStrict()
-  if (options.sandbox === 'strict' && !isPossible) {
-    throw new UsageError(`--sandbox strict needs Node's permission model, which ${process.version} lacks`, 78)
-  }
-  return options.sandbox !== 'off' && isPossible
 }
 
 function openLog(options: RawRunOptions, header: RunHeader, list: JobList, warn: (message: string) => void) {

@@ -87,7 +87,13 @@ export async function openList(
   throw new UsageError([...lines, ...more, ...hint].join('\n'), opened.kind === 'no-list' ? 66 : 65)
 }
 
+/** As it was named; undefined when the list is no file. */
+export function listFileOf([first]: readonly string[]): string | undefined {
+  return first === '-' || /^https?:\/\//i.test(first ?? '') ? undefined : first
+}
+
 /** Absolute; null when the list is no file. */
-export function listPathOf([first = '']: readonly string[]): string | null {
-  return first !== '-' && !/^https?:\/\//i.test(first) ? resolve(first) : null
+export function listPathOf(operands: readonly string[]): string | null {
+  const file = listFileOf(operands)
+  return file === undefined ? null : resolve(file)
 }

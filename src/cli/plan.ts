@@ -4,6 +4,7 @@ import { printable } from '../core/printable.ts'
 import { redactUrl } from '../core/redact.ts'
 import { chunked } from '../reporters/json.ts'
 import { quietWriter } from '../reporters/plain.ts'
+import { counted } from '../reporters/summary.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import type { RawRunOptions } from './run-options.ts'
 import { writeOut } from './stdout.ts'
@@ -36,7 +37,7 @@ export async function printPlan(
   const perHost = `at most ${options.maxPerHost} per host`
   await out.flush()
   quietWriter(process.stderr)(
-    `mpdl: ${jobs} to download from ${list.hosts.length} host${list.hosts.length === 1 ? '' : 's'} into ${options.dir}, ` +
+    `mpdl: ${jobs} to download from ${counted(list.hosts.length, 'host')} into ${options.dir}, ` +
       `${options.jobs} at once, ${perHost}; nothing was downloaded (--dry-run)\n`,
   )
   return bad > 0 ? 1 : 0

@@ -3,7 +3,9 @@
 import { Command, CommanderError, Option } from 'commander'
 import { FAULTS } from '../core/fault.ts'
 import { VERSION } from '../version.ts'
-import { addRunOptions, FOREIGN_OPTIONS, type RawRunOptions } from './run-options.ts'
+import { hearTexts } from './effective.ts'
+import { redactArgv } from './redact-argv.ts'
+import { addRunOptions, FOREIGN_OPTIONS, HELP_GROUP, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 import { addVerifyOptions, type VerifyOptions } from './verify-options.ts'
 
@@ -13,6 +15,7 @@ Examples:
   mpdl -d pdf https://example.com/a.pdf https://example.com/b.pdf
   zcat urls.gz | mpdl -j 16 -          from standard input
   mpdl --report night.json urls.txt    and a report for machines
+  mpdl -u me -N -w 2s urls.txt         log in (the password is asked for), what changed only, politely
   mpdl retry-failed                    what failed in the last run, once more
 
 List format: one job a line; lines that begin with a space or TAB are its options:
@@ -24,6 +27,11 @@ List format: one job a line; lines that begin with a space or TAB are its option
 Exit codes: 0 all well · 3 file · 4 network · 5 TLS · 6 authentication · 7 protocol · 8 HTTP status
   9 integrity · 10 killed · 11 crashed · 12 stopped early · 1 other · 64 usage · 65 bad list · 66 no list
   70 internal · 71 no processes · 73 cannot write · 78 configuration · 128+N signal N`
+
+const CONFIGURATION = `
+Configuration: every option can also stand, without its dashes, in mpdl.toml beside the list or in the file of --config
+  (jobs = 16, force = true, header = ["A: b"]), or in the environment as MPDL_JOBS=16. The command line wins, then the
+  environment, then the file; mpdl doctor LIST shows what holds and why.`
 
 const REHEARSALS = `
 Rehearsals (--inject KIND@LINE, or KIND@LINE* for every attempt):
@@ -45,6 +53,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
+  hideSecrets(argv)
   const outcome = { code: 0 }
   const program = buildProgram(argv, outcome)
   try {
@@ -64,6 +73,13 @@ async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** From `ps` and its like, which show everybody what was typed; until here it stood there. */
+function hideSecrets(argv: readonly string[]): void {
+  const typed = argv.slice(2)
+  const shown = redactArgv(typed)
+  if (shown.some((word, i) => word !== typed[i])) process.title = ['mpdl', ...shown].join(' ')
+}
+
 /** Everything relative hangs on it, and Node's own words for its lack help nobody. */
 function requireCurrentDirectory(): void {
   try {
@@ -75,12 +91,13 @@ function requireCurrentDirectory(): void {
 
 function buildProgram(argv: readonly string[], outcome: { code: number }): Command {
   const all = argv.includes('--help-all')
+  const notes = all ? `${EXAMPLES}\n${CONFIGURATION}\n${REHEARSALS}` : EXAMPLES
   const program = new Command('mpdl')
     .description('The downloader one can leave alone: a list of URLs, one child process each, the truth at the end.')
     .version(`mpdl ${VERSION}`, '-V, --version')
     .exitOverride()
     .showSuggestionAfterError()
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ optionDescription })
     .configureOutput({ outputError: (text, write) => write(explainForeign(text).replace(/^error: /, 'mpdl: ')) })
     .enablePositionalOptions()
 
@@ -91,25 +108,29 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     all,
   )
     .argument('[LIST|URL...]', 'a list file, URLs, or -')
-    .option('--help-all', 'help with the options few people need')
-    .addHelpText('after', all ? `${EXAMPLES}\n${REHEARSALS}` : EXAMPLES)
+    .addOption(new Option('--help-all', 'with the options that few people need').helpGroup(HELP_GROUP))
+    .addHelpText('after', notes)
     .action(async (operands: string[], options: RawRunOptions & { helpAll?: boolean }, command: Command) => {
       if (options.helpAll === true) return command.outputHelp()
       const { get: download } = await import('./get.ts')
-      outcome.code = await download({ operands, options, argv: argv.slice(2) })
+      outcome.code = await download({
+        operands,
+        options: await optionsOf(command, operands),
+        argv: argv.slice(2),
+      })
     })
 
   // `mpdl --help` is what most people type, and downloading is what most people want to know about.
   program.helpInformation = () =>
     `${get.helpInformation().replace('Usage: mpdl get', 'Usage: mpdl [get]')}\n${commandsText(program)}`
-  program.addHelpText('after', all ? `${EXAMPLES}\n${REHEARSALS}` : EXAMPLES)
+  program.addHelpText('after', notes)
 
   const logDir = () => new Option('--log-dir <DIR>', 'where run logs are').env('MPDL_LOG_DIR')
   program
     .command('report')
     .description('render a past run again')
     .argument('[RUN|FILE]', 'a run, the beginning of its name, a log file, or last', 'last')
-    .addOption(new Option('--format <HOW>', 'how').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <HOW>', 'text or json').choices(['text', 'json']).default('text'))
     .addOption(logDir())
     .action(async (wanted: string, options: { format: 'text' | 'json'; logDir?: string }) => {
       const { report } = await import('./report.ts')
@@ -140,19 +161,33 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
   )
     .argument('<LIST|URL...>', 'the list file of a run, URLs, or -')
     .addHelpText('after', VERIFY_NOTES)
-    .action(async (operands: string[], options: VerifyOptions) => {
+    .action(async (operands: string[], _options: VerifyOptions, command: Command) => {
       const { verify } = await import('./verify.ts')
-      outcome.code = await verify(operands, options)
+      outcome.code = await verify(operands, await optionsOf(command, operands))
     })
-  program
-    .command('doctor')
-    .description('what this machine offers, proven by trying')
-    .action(async () => {
-      const { doctor } = await import('./doctor.ts')
-      outcome.code = await doctor()
-    })
+  const examined = addRunOptions(
+    program.command('doctor').description('what this machine offers, proven by trying, and which options hold'),
+    all,
+  )
+  const typed = hearTexts(examined)
+  examined.argument('[LIST]', 'a list file').action(async (list: string | undefined, _options: RawRunOptions) => {
+    const { doctor } = await import('./doctor.ts')
+    outcome.code = await doctor(list, examined, typed)
+  })
   for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
   return program
+}
+
+/** What was typed, over environment and configuration file. */
+async function optionsOf(command: Command, operands: readonly string[]): Promise<RawRunOptions> {
+  const [{ configured }, { listFileOf }] = await Promise.all([import('./configure.ts'), import('./list-source.ts')])
+  return await configured(command, listFileOf(operands))
+}
+
+/** Choices stand in the descriptions already, said better. */
+function optionDescription({ description, defaultValueDescription, defaultValue }: Option): string {
+  const byDefault = defaultValueDescription ?? defaultValue
+  return byDefault === undefined ? description : `${description} (default: ${byDefault})`
 }
 
 function commandsText(program: Command): string {
@@ -162,9 +197,11 @@ function commandsText(program: Command): string {
   return `Other commands (mpdl COMMAND --help):\n${rows.join('\n')}\n`
 }
 
+/** Of an unknown option no value is repeated: it may be a password. */
 function explainForeign(text: string): string {
-  const option = /unknown option '([^']+)'/.exec(text)?.[1]
-  const key = option?.startsWith('--') === true ? option.split('=')[0] : option?.slice(0, 2)
-  const hint = key === undefined ? undefined : FOREIGN_OPTIONS[key]
-  return hint === undefined ? text : `${text.split('\n')[0]}; ${hint}\n`
+  const [, start = '', option = '', rest = ''] =
+    /^(.*?unknown option ')(--[^=']*|-.).*?'(\n\(Did you mean.*)?\s*$/s.exec(text) ?? []
+  if (option === '') return text
+  const hint = FOREIGN_OPTIONS[option]
+  return `${start}${option}'${hint === undefined ? rest.trimEnd() : `; ${hint}`}\n`
 }

@@ -2,14 +2,15 @@
 
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import type { LineRange } from '../core/event.ts'
+import type { LineRange, RunHeader } from '../core/event.ts'
 import { printable } from '../core/printable.ts'
 import { isUnfinished } from '../core/report.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
+import { configured } from './configure.ts'
 import { get } from './get.ts'
 import { pastRun } from './past.ts'
-import { addRunOptions, type RawRunOptions } from './run-options.ts'
+import { addRunOptions, EXCLUSIVE, type RawRunOptions, RUN_OPTIONS, SECRET } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 
 interface Unfinished {
@@ -22,30 +23,21 @@ interface Unfinished {
 
 /** Options are those of the past run; what is given now replaces them. `command` holds what was typed. */
 export async function retryFailed(wanted: string, command: Command, argv: readonly string[]): Promise<number> {
-  const typed = command.opts<RawRunOptions>()
-  const { path: log, run } = await pastRun(wanted, typed.logDir)
+  const { logDir } = command.opts<RawRunOptions>()
+  const { path: log, run } = await pastRun(wanted, logDir ?? process.env['MPDL_LOG_DIR'])
   const list = run.list.path
   if (list === null) {
     const hint = 'keep what fails with --failed-out FILE and run that'
     throw new UsageError(`run ${run.id} read ${run.list.name}; only a list file can be read again; ${hint}`, 66)
   }
   if (!existsSync(list)) throw new UsageError(`the list of run ${run.id} is gone: ${list}`, 66)
-  const secret = run.argv.find((word) => /\*\*\*/.test(word))
-  if (secret !== undefined && typed.header === undefined) {
-    throw new UsageError(`run ${run.id} was given ${secret}, which its log does not hold; give it again with -H`)
-  }
   const unfinished = await readUnfinished(log)
   if (unfinished.jobs.size === 0 && unfinished.lines.length === 0 && unfinished.allBut === undefined) {
     process.stderr.write(`mpdl: nothing failed in run ${run.id}\n`)
     return 0
   }
   const past = run.argv.slice(run.argv[0] === 'get' || run.argv[0] === 'retry-failed' ? 1 : 0)
-  // A rehearsed failure was not a real one: what is run again is run for real.
-  const { inject: _, ...options } = {
-    ...optionsOf(past),
-    ...givenOptions(command),
-    dir: command.getOptionValueSource('dir') === 'cli' ? typed.dir : run.dir,
-  }
+  const options = await optionsOf(run, past, command)
   let lost: readonly string[] = []
   const select = (opened: JobList) => {
     const selected = selectFrom(opened, unfinished)
@@ -66,17 +58,44 @@ function tellLost(lost: readonly string[], list: string, code: number): number {
   return code === 0 ? 1 : code
 }
 
-/** The options that stood on the past command line, read by the same rules. */
-function optionsOf(argv: readonly string[]): RawRunOptions {
-  const parser = addRunOptions(new Command().exitOverride().allowExcessArguments(), false)
-  parser.parse([...argv], { from: 'user' })
-  return parser.opts<RawRunOptions>()
+/**
+ * Those of the past command line, read by the same rules, under those of this one and over environment and file as they
+ * are today. The log holds no secrets: whatever was one must come from anywhere but there.
+ */
+async function optionsOf(run: RunHeader, past: readonly string[], command: Command): Promise<RawRunOptions> {
+  const merged = addRunOptions(new Command().exitOverride().allowExcessArguments(), false)
+  merged.parse([...past], { from: 'user' })
+  const masked = [...SECRET].filter((name) => JSON.stringify(merged.getOptionValue(name))?.includes('***'))
+  for (const name of masked) merged.setOptionValueWithSource(name, undefined, 'default')
+  for (const name of namesTyped(command)) {
+    const rivals = EXCLUSIVE.has(name) ? EXCLUSIVE : []
+    for (const rival of rivals) merged.setOptionValueWithSource(rival, undefined, 'default')
+    merged.setOptionValueWithSource(name, command.getOptionValue(name), 'cli')
+  }
+  const options = await configured(merged, run.list.path ?? undefined)
+  requireAgain(
+    masked.filter((name) => merged.getOptionValue(name) === undefined),
+    run,
+  )
+  const dir = command.getOptionValueSource('dir') === 'cli' ? options.dir : run.dir
+  // A rehearsed failure was not a real one: what is run again is run for real.
+  const { inject: _, ...real } = { ...options, dir }
+  return real
 }
 
-function givenOptions(command: Command): Partial<RawRunOptions> {
-  return Object.fromEntries(
-    Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) !== 'default'),
-  )
+/** `names`: of options whose secrets nobody has given again. */
+function requireAgain(names: readonly string[], run: RunHeader): void {
+  if (names.length === 0) return
+  const lost = RUN_OPTIONS.filter((option) => option.required && names.includes(option.attributeName()))
+  const words = lost.map(({ short, long }) => short ?? long).join(' and ')
+  const keys = lost.map((option) => `${option.name()} = "…"`).join(', ')
+  const hint = `give it again, or keep it in a file for --config (${keys})`
+  throw new UsageError(`run ${run.id} was given ${words} with a secret, which its log does not hold; ${hint}`)
+}
+
+function namesTyped(command: Command): string[] {
+  const names = new Set(command.options.map((option) => option.attributeName()))
+  return [...names].filter((name) => command.getOptionValueSource(name) === 'cli')
 }
 
 async function readUnfinished(log: string): Promise<Unfinished> {

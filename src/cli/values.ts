@@ -4,6 +4,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Fault } from '../core/fault.ts'
 import { FAULTS, isFault } from '../core/fault.ts'
 import { parseHeader, parseHeaderLine } from '../core/header.ts'
+import { parseProxy } from '../core/proxy.ts'
 import { formatDuration, parseDuration, parseSize } from '../core/units.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -47,13 +48,13 @@ export function size(leastBytes: number): (text: string) => number {
   }
 }
 
-/** Letters that curl has without a value: its users give the next word to them by mistake. */
+/** Letters that mean something else in curl: its users give the next word to them by mistake, or a format. */
 export function unlikeCurl<T>(parse: (text: string) => T, hint: string): (text: string) => T {
   return (text) => {
     try {
       return parse(text)
     } catch (error) {
-      const isNextWord = /^(?:https?:|-)/i.test(text)
+      const isNextWord = /^(?:https?:|-|%\{)/i.test(text)
       throw isNextWord && error instanceof InvalidArgumentError
         ? new InvalidArgumentError(`${error.message} ${hint}`)
         : error
@@ -83,6 +84,43 @@ export function headerLine(text: string, earlier: readonly [string, string][] = 
   // Commander's own error would print the whole line, and its value may be a secret.
   if (!header.ok) throw new UsageError(`option -H: ${header.problem}`)
   return [...earlier, [header.name, header.value]]
+}
+
+/** Without a password: it is asked for. */
+export interface GivenUser {
+  readonly user: string
+  readonly password: string | undefined
+}
+
+// RFC 7617 §2: no control characters in either.
+const CONTROL = /\p{Cc}/u
+
+export function userPassword(text: string): GivenUser {
+  const colon = text.indexOf(':')
+  if (text === '') throw new UsageError('option -u: it is empty; write USER:PASSWORD, or USER to be asked')
+  if (CONTROL.test(text)) throw new UsageError('option -u: a control character, which no server accepts; remove it')
+  return colon < 0
+    ? { user: text, password: undefined }
+    : { user: text.slice(0, colon), password: text.slice(colon + 1) }
+}
+
+/** The URL, whole and checked. */
+export function proxy(text: string): string {
+  const parsed = parseProxy(text)
+  if (!parsed.ok) throw new UsageError(`option --${parsed.problem}`)
+  return parsed.url
+}
+
+// RFC 9110 §8.3.1; only the whole subtype may be a star.
+const MEDIA_TYPE = /^[!#$%&'+.^_`|~0-9a-z-]+\/(?:\*|[!#$%&'+.^_`|~0-9a-z-]+)$/
+
+/** `application/pdf,image/*`: lower-cased, for all uses together. */
+export function mediaTypes(text: string, earlier: readonly string[] = []): string[] {
+  const types = text.split(',').map((type) => type.trim().toLowerCase())
+  if (!types.every((type) => MEDIA_TYPE.test(type))) {
+    throw new InvalidArgumentError('allowed are media types like application/pdf, or image/* for all of a kind.')
+  }
+  return [...earlier, ...types]
 }
 
 export function userAgent(text: string): string {

@@ -19,6 +19,7 @@ const OPTIONS = {
   maxMemory: null,
   logDir: 'where run logs are',
   hangTimeout: null,
+  config: null,
 } as const satisfies Partial<Record<keyof RawRunOptions, string | null>>
 
 export type VerifyOptions = Pick<RawRunOptions, keyof typeof OPTIONS>
@@ -30,7 +31,7 @@ export function addVerifyOptions(command: Command): Command {
   for (const option of addRunOptions(new Command(), true).options) {
     const name = option.attributeName()
     if (!isOurs(name)) continue
-    option.description = OPTIONS[name] ?? option.description
+    option.helpGroup('Options:').description = OPTIONS[name] ?? option.description
     command.addOption(option)
   }
   return command

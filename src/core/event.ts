@@ -81,6 +81,8 @@ export interface JobRow {
   readonly sha256: string | null
   readonly etag: string | null
   readonly content_type: string | null
+  /** The content coding that the body came in and that was taken off (`--compressed`). */
+  readonly decoded_from: string | null
   readonly remote_ip: string | null
   readonly num_redirects: number
   readonly num_retries: number
@@ -105,6 +107,8 @@ export interface RunHeader {
   readonly node: string
   readonly mode: string
   readonly sandbox: string
+  /** Servers' certificates were not verified. */
+  readonly insecure: boolean
   /** Redacted. */
   readonly argv: readonly string[]
   readonly cwd: string

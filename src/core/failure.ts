@@ -13,6 +13,8 @@ export type Failure =
   | { kind: 'target-is-directory'; path: string }
   | { kind: 'target-is-symlink'; path: string }
   | { kind: 'locked'; path: string; pid?: number }
+  /** The server's name for the file is taken by something that is not this job's to replace. */
+  | { kind: 'name-taken'; path: string }
   // the network
   | { kind: 'unknown-host'; host: string; code: string }
   | { kind: 'connect-refused'; host: string }
@@ -21,10 +23,16 @@ export type Failure =
   | { kind: 'headers-timeout'; afterMs: number }
   | { kind: 'truncated'; expectedBytes?: number; receivedBytes: number; code?: string }
   | { kind: 'host-down'; host: string; cause: string }
+  /** `proxy`: its host and port; `status`: its answer, when it gave one. */
+  | { kind: 'proxy'; proxy: string; code: string; status?: number }
+  | { kind: 'private-address'; host: string; address: string }
   // TLS
   | { kind: 'tls'; code: string; host: string }
   // HTTP
-  | { kind: 'unauthorized'; status: number; scheme?: string }
+  /** `hint`: what was not tried, or why what was tried did not help. */
+  | { kind: 'unauthorized'; status: number; scheme?: string; hint?: string }
+  | { kind: 'type-refused'; contentType: string; accepted: readonly string[] }
+  | { kind: 'broken-coding'; coding: string; code: string }
   | { kind: 'protocol'; code: string }
   | { kind: 'redirect-refused'; reason: string; location: string }
   | { kind: 'too-many-redirects'; limit: number }
@@ -100,6 +108,7 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'target-is-directory': trait('file', 'failed', false),
   'target-is-symlink': trait('file', 'failed', false),
   locked: trait('file', 'failed', false),
+  'name-taken': trait('file', 'failed', false),
   'unknown-host': trait('network', 'failed', true),
   'connect-refused': trait('network', 'failed', true),
   network: trait('network', 'failed', true),
@@ -107,8 +116,12 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'headers-timeout': trait('network', 'failed', true),
   truncated: trait('network', 'failed', true),
   'host-down': trait('network', 'failed', false),
+  proxy: trait('network', 'failed', true),
+  'private-address': trait('protocol', 'failed', false),
   tls: trait('tls', 'failed', false),
   unauthorized: trait('auth', 'failed', false),
+  'type-refused': trait('protocol', 'failed', false),
+  'broken-coding': trait('protocol', 'failed', false),
   protocol: trait('protocol', 'failed', false),
   'redirect-refused': trait('protocol', 'failed', false),
   'too-many-redirects': trait('protocol', 'failed', false),
@@ -153,9 +166,12 @@ export function outcomeOf(failure: Failure): FailureOutcome {
   return TRAITS[failure.kind].outcome
 }
 
-/** Whether the same request may succeed later. Decided by kind, and for `http-status` by the number. */
+/** Whether the same request may succeed later. Decided by kind, and by the number where a server gave one. */
 export function isTransient(failure: Failure): boolean {
-  return failure.kind === 'http-status' ? TRANSIENT_STATUSES.has(failure.status) : TRAITS[failure.kind].transient
+  const isAnswer = failure.kind === 'http-status' || failure.kind === 'proxy'
+  return isAnswer && failure.status !== undefined
+    ? TRANSIENT_STATUSES.has(failure.status)
+    : TRAITS[failure.kind].transient
 }
 
 /** Whether the host could not be reached at all, which counts against the host and not only the job. */
@@ -164,6 +180,7 @@ export function isConnectFailure(failure: Failure): boolean {
     failure.kind === 'connect-refused' ||
     failure.kind === 'connect-timeout' ||
     failure.kind === 'unknown-host' ||
+    (failure.kind === 'proxy' && failure.status === undefined) ||
     (failure.kind === 'network' && ['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'].includes(failure.code))
   )
 }
@@ -195,6 +212,7 @@ const TLS_TEXT: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'the certificate has expired',
   CERT_NOT_YET_VALID: 'the certificate is not valid yet (check the clock)',
   ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  HOSTNAME_MISMATCH: 'the certificate is for another host',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed (trust it with --cacert FILE)',
   SELF_SIGNED_CERT_IN_CHAIN: 'the chain ends in a self-signed certificate (trust it with --cacert FILE)',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the issuer of the certificate is unknown (trust it with --cacert FILE)',
@@ -239,6 +257,13 @@ const NETWORK_TEXT: Readonly<Record<string, string>> = {
   EMPTY_REPLY: 'the server closed the connection without an answer',
 }
 
+const PROXY_TEXT: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'unknown host',
+  ERR_PROXY_TUNNEL: 'it closed the connection without an answer',
+  'name-too-long': 'the name of the host has more than the 255 bytes that SOCKS can carry',
+}
+
 const PROTOCOL_TEXT: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: 'the headers are larger than 64 KiB',
   HPE_INVALID_CHUNK_SIZE: 'a chunk of the body is malformed',
@@ -253,6 +278,7 @@ const PROTOCOL_TEXT: Readonly<Record<string, string>> = {
   'range-unasked': 'it sent a range nobody asked for (206)',
   'upgrade-unasked': 'it switched protocols though nobody asked (101)',
   'not-modified-unasked': 'it said "not modified" though nothing was asked about (304)',
+  'coding-unasked': 'the body has a coding that was not asked for',
   'range-malformed': 'its Content-Range is missing or malformed',
   'range-mismatch': 'its Content-Range is not the range asked for',
 }
@@ -279,6 +305,8 @@ export function describe(failure: Failure): string {
       return `${failure.path} is a symbolic link; mpdl does not write through links`
     case 'locked':
       return `${failure.path} is being written by another run${failure.pid === undefined ? '' : ` (pid ${failure.pid})`}`
+    case 'name-taken':
+      return `${failure.path} is taken, and the server's name is no reason to replace it; use out= or --on-clash rename`
     case 'unknown-host':
       return failure.code === 'EAI_AGAIN'
         ? `the name server gave no answer for ${failure.host}`
@@ -299,10 +327,22 @@ export function describe(failure: Failure): string {
       return `host ${failure.host} is down: ${failure.cause}`
     case 'tls':
       return `TLS with ${failure.host} failed: ${tag(TLS_TEXT[failure.code], failure.code)}`
-    case 'unauthorized':
-      return `HTTP ${failure.status} ${STATUS_TEXT[failure.status] ?? ''}: the server wants credentials${
-        failure.scheme === undefined ? '' : ` (${failure.scheme})`
-      }`
+    case 'proxy':
+      return failure.status === undefined
+        ? `proxy ${failure.proxy}: ${tag(PROXY_TEXT[failure.code] ?? NETWORK_TEXT[failure.code], failure.code)}`
+        : `proxy ${failure.proxy} refused: HTTP ${failure.status} ${STATUS_TEXT[failure.status] ?? ''}`.trimEnd()
+    case 'private-address':
+      return `${failure.host} is ${failure.address}, which is no public address (--block-private)`
+    case 'unauthorized': {
+      const who = failure.status === 407 ? 'the proxy' : 'the server'
+      const scheme = failure.scheme === undefined ? '' : ` (${failure.scheme})`
+      const hint = failure.hint === undefined ? '' : `; ${failure.hint}`
+      return `HTTP ${failure.status} ${STATUS_TEXT[failure.status] ?? ''}: ${who} wants credentials${scheme}${hint}`
+    }
+    case 'type-refused':
+      return `the server sends ${failure.contentType}; accepted is ${failure.accepted.join(', ')} (--accept-type)`
+    case 'broken-coding':
+      return `the body's ${failure.coding} coding is broken (${failure.code})`
     case 'protocol':
       return `the server broke HTTP: ${tag(PROTOCOL_TEXT[failure.code], failure.code)}`
     case 'redirect-refused':

@@ -22,6 +22,8 @@ export interface EntryOptions {
   readonly timeoutMs?: number
   readonly tries?: number
   readonly split?: number
+  /** Absolute URL of a proxy with its credentials, or `none`: directly, whatever the run says. */
+  readonly proxy?: string
 }
 
 /** One row of the list: the mirrors of one file and its options. `line` counts from 1. */

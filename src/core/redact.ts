@@ -69,7 +69,7 @@ export function quoted(text: string): string {
   return `"${excerpt(redactUrl(text))}"`
 }
 
-/** {@link redactUrl} for every http(s) URL in a longer text, such as a crashed child's last words. */
+/** {@link redactUrl} for every URL in a longer text, such as a crashed child's last words. */
 export function redactText(text: string): string {
-  return text.replace(/https?:\/\/[^\s"'<>]+/gi, redactUrl)
+  return text.replace(/(?:https?|socks5h?):\/\/[^\s"'<>]+/gi, redactUrl)
 }

@@ -2,16 +2,31 @@
 
 import { fingerprint } from './hash.ts'
 import type { Job } from './job.ts'
-import type { Credentials } from './redirect.ts'
 import { headersFor } from './redirect.ts'
 import type { Ask } from './response.ts'
 import { askHeaders } from './response.ts'
 import type { Headers } from './validator.ts'
 
 export interface Request {
+  readonly method: 'GET' | 'HEAD'
   /** Without credentials and fragment. */
   readonly url: string
   readonly headers: [string, string][]
+}
+
+/** What is said besides the question itself. */
+export interface Sender {
+  readonly job: Job
+  /** The job's own (mirror) URL, whose origin the caller's headers are for. */
+  readonly requestedUrl: string
+  readonly runHeaders: Headers
+  readonly userAgent: string
+  /** Of `-u` and its like, already bound to the origin it may go to. */
+  readonly authorization: string | undefined
+  /** Of the cookie jar. */
+  readonly cookie: string | undefined
+  /** Bodies may come coded. */
+  readonly decodes: boolean
 }
 
 /** URLs that differ only in query or credentials name the same file: tokens rotate. */
@@ -20,50 +35,42 @@ export function urlKey(url: string): string {
   return fingerprint(origin + pathname)
 }
 
-/** `requestedUrl`: the job's own (mirror) URL, whose origin the caller's headers are for. */
-export function requestFor(
-  url: string,
-  ask: Ask,
-  from: { readonly job: Job; readonly requestedUrl: string; readonly runHeaders: Headers; readonly userAgent: string },
-): Request {
+/** Without what never leaves this machine: credentials and fragment. */
+export function bareUrl(url: string): string {
   const bare = new URL(url)
   bare.username = ''
   bare.password = ''
   bare.hash = ''
+  return bare.href
+}
+
+export function requestFor(url: string, ask: Ask, from: Sender): Request {
+  const bare = bareUrl(url)
+  const callers = headersFor(bare, {
+    origin: new URL(from.requestedUrl).origin,
+    headers: mergeHeaders(from.runHeaders, from.job.options.headers ?? []),
+  })
   return {
-    url: bare.href,
+    method: ask.kind === 'if-newer' ? 'HEAD' : 'GET',
+    url: bare,
     headers: mergeHeaders(
       [
         ['User-Agent', from.userAgent],
         ['Accept', '*/*'],
       ],
-      headersFor(bare.href, credentialsOf(from.job, from.requestedUrl, from.runHeaders)),
-      askHeaders(ask),
+      from.authorization === undefined ? [] : [['Authorization', from.authorization]],
+      withCookie(callers, from.cookie),
+      askHeaders(ask, from.decodes),
     ),
   }
 }
 
-/** What the caller wants sent, bound to the origin of the URL it was given for. */
-function credentialsOf(job: Job, requestedUrl: string, runHeaders: Headers): Credentials {
-  const url = new URL(requestedUrl)
-  const user = job.options.user ?? decoded(url.username)
-  const password = job.options.password ?? decoded(url.password)
-  const authorization: Headers =
-    user === '' && password === '' ? [] : [['Authorization', `Basic ${base64(`${user}:${password}`)}`]]
-  return { origin: url.origin, headers: mergeHeaders(authorization, runHeaders, job.options.headers ?? []) }
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
-}
-
-/** Of the UTF-8 bytes, as RFC 7617 §2.1 recommends. */
-function base64(text: string): string {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(text)))
+/** One Cookie header (RFC 6265 §5.4): the caller's first, as they may be meant to win. */
+function withCookie(headers: Headers, cookie: string | undefined): Headers {
+  if (cookie === undefined) return headers
+  const isCookie = ([name]: readonly [string, string]) => name.toLowerCase() === 'cookie'
+  const given = headers.filter(isCookie).map(([, value]) => value)
+  return [...headers.filter((header) => !isCookie(header)), ['Cookie', [...given, cookie].join('; ')]]
 }
 
 /** Later lists replace the same names of earlier ones; a name may stand twice within one list. */

@@ -1,7 +1,9 @@
 // Decides what a response's head means for the download: which bytes to take, whether to ask again, or why
 // not. Knows nothing of sockets, files or retries.
 
+import { CODINGS, type Coding, codingOf } from './coding.ts'
 import type { Failure } from './failure.ts'
+import { excerpt } from './printable.ts'
 import type { Range } from './segment.ts'
 import type { Headers, Validator } from './validator.ts'
 import { conditionalHeaders, confirms, contradicts, header, strongValidator, validatorOf } from './validator.ts'
@@ -21,6 +23,8 @@ export type Ask =
   | { readonly kind: 'continue'; readonly offsetBytes: number; readonly writtenAtMs: number }
   /** `part`: every byte is here, only the commit is missing. `target`: the finished file of an earlier run. */
   | { readonly kind: 'if-changed'; readonly of: 'part' | 'target'; readonly validator: Validator }
+  /** Only what the file looks like (HEAD): one that mpdl did not fetch is here, of this size and time (`-N`). */
+  | { readonly kind: 'if-newer'; readonly sizeBytes: number; readonly modifiedMs: number }
 
 /** Asks for `range` of that version; open at its end where that is the file's or not known. */
 export function askForRange(
@@ -52,6 +56,10 @@ export type Answer =
       readonly validator: Validator
       /** The server serves ranges of this version, and can be held to it: further children may ask for some. */
       readonly isRangeable: boolean
+      /** The body comes in this coding and is decoded: no length tells then how many bytes the file will have. */
+      readonly coding?: Coding
+      /** How long the coded body is, where the server says so. */
+      readonly codedBytes?: number
     }
   | { readonly do: 'unchanged'; readonly of: 'part' | 'target' }
   /** The range cannot be joined to what is here: ask for the whole, from zero, and say why. */
@@ -62,16 +70,26 @@ export type Answer =
 export interface ResponseRules {
   readonly maxFileSizeBytes?: number
   readonly nowMs: number
+  /** `--compressed`: codings were asked for and are decoded. */
+  readonly decodes?: boolean
+  /** `--accept-type`: lower-case media types, `image/*` for all of a kind; undefined: any. */
+  readonly acceptTypes?: readonly string[] | undefined
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const CONTENT_RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i
 
-/** The headers that ask for it; identity coding always, because ranges and lengths are of the coded bytes. */
-export function askHeaders(ask: Ask): [string, string][] {
+/**
+ * The headers that ask for it; identity coding wherever bytes may be joined, because ranges and lengths are of the
+ * coded bytes. `decodes`: a whole file may come coded.
+ */
+export function askHeaders(ask: Ask, decodes = false): [string, string][] {
   const identity: [string, string] = ['Accept-Encoding', 'identity']
+  const coded: [string, string] = decodes ? ['Accept-Encoding', CODINGS.join(', ')] : identity
   switch (ask.kind) {
     case 'whole':
+      return [coded]
+    case 'if-newer':
       return [identity]
     case 'rest': {
       const strong = strongValidator(ask.validator)
@@ -82,7 +100,7 @@ export function askHeaders(ask: Ask): [string, string][] {
     case 'continue':
       return [identity, ['Range', `bytes=${ask.offsetBytes}-`]]
     case 'if-changed':
-      return [identity, ...conditionalHeaders(ask.validator)]
+      return [ask.of === 'target' ? coded : identity, ...conditionalHeaders(ask.validator)]
   }
 }
 
@@ -115,19 +133,34 @@ function tooLarge(sizeBytes: number | undefined, rules: ResponseRules): Answer |
     : undefined
 }
 
-/** `identity` where the bytes are the file's own. */
-function codingOf(headers: Headers): string {
-  return header(headers, 'content-encoding')?.trim().toLowerCase() || 'identity'
+/** A media type without its parameters, lower case (RFC 9110 §8.3.1). */
+function mediaType(contentType: string): string {
+  return contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }
 
-function onWhole(head: Head, rules: ResponseRules): Answer {
-  const lengthBytes = contentLength(head.headers)
-  const validator = validatorOf(head.headers)
+function typeRefused(headers: Headers, accepted: readonly string[] | undefined): Answer | undefined {
+  const contentType = header(headers, 'content-type')
+  const given = mediaType(contentType ?? '')
+  const isAccepted = (type: string) => (type.endsWith('/*') ? given.startsWith(type.slice(0, -1)) : given === type)
+  if (accepted === undefined || accepted.some(isAccepted)) return undefined
+  return fail({ kind: 'type-refused', contentType: given === '' ? 'no type' : excerpt(given), accepted })
+}
+
+function onWhole({ headers }: Head, rules: ResponseRules): Answer {
+  const lengthBytes = contentLength(headers)
+  const validator = validatorOf(headers)
+  const coding = codingOf(header(headers, 'content-encoding'))
+  if (rules.decodes === true && coding !== 'identity') {
+    // Several codings, or one that was not offered: what would be stored is of no use to who wanted it decoded.
+    if (coding === undefined) return fail({ kind: 'protocol', code: 'coding-unasked' })
+    const codedBytes = lengthBytes === undefined ? {} : { codedBytes: lengthBytes }
+    return { do: 'receive', offsetBytes: 0, validator, isRangeable: false, coding, ...codedBytes }
+  }
   const isRangeable =
     lengthBytes !== undefined &&
     strongValidator(validator) !== undefined &&
-    codingOf(head.headers) === 'identity' &&
-    /(?:^|,)\s*bytes\s*(?:,|$)/i.test(header(head.headers, 'accept-ranges') ?? '')
+    coding === 'identity' &&
+    /(?:^|,)\s*bytes\s*(?:,|$)/i.test(header(headers, 'accept-ranges') ?? '')
   return (
     tooLarge(lengthBytes, rules) ?? {
       do: 'receive',
@@ -137,6 +170,19 @@ function onWhole(head: Head, rules: ResponseRules): Answer {
       isRangeable,
     }
   )
+}
+
+/** A HEAD's answer: the file that is here stays when it has the size, and the server's is not younger. */
+function onLook(ask: Extract<Ask, { kind: 'if-newer' }>, headers: Headers): Answer {
+  const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
+  const sizeBytes = contentLength(headers)
+  // A server's time has whole seconds, a file's may have been set from them.
+  const isOld = modifiedMs <= ask.modifiedMs + 999
+  if (isOld && sizeBytes === ask.sizeBytes) return { do: 'unchanged', of: 'target' }
+  if (Number.isNaN(modifiedMs)) return { do: 'ask-whole', reason: 'the server tells no Last-Modified' }
+  if (!isOld) return { do: 'ask-whole', reason: 'it is younger on the server' }
+  const there = sizeBytes === undefined ? 'the server tells no size' : `it has ${sizeBytes} bytes on the server`
+  return { do: 'ask-whole', reason: there }
 }
 
 function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
@@ -163,8 +209,10 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
   }
   const validator = ask.kind === 'rest' ? ask.validator : given
   // What is here was stored without a coding; bytes of a coded form do not go on from there.
-  const coding = codingOf(head.headers)
-  if (coding !== 'identity') return { do: 'ask-whole', reason: `it is coded (${coding.slice(0, 20)})` }
+  const contentEncoding = header(head.headers, 'content-encoding')
+  if (codingOf(contentEncoding) !== 'identity') {
+    return { do: 'ask-whole', reason: `it is coded (${excerpt(contentEncoding ?? '').slice(0, 20)})` }
+  }
   const announced = contentLength(head.headers)
   if (announced !== undefined && announced !== last - start + 1) {
     return { do: 'ask-whole', reason: 'its Content-Length and Content-Range differ' }
@@ -196,8 +244,15 @@ export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answ
       ? fail({ kind: 'redirect-refused', reason: 'the server named no Location', location: '(nothing)' })
       : { do: 'redirect', location: location.trim() }
   }
-  if (status === 206) return onPartial(ask, head, rules)
-  if (status === 200 || status === 203) return onWhole(head, rules)
+  if (ask.kind === 'if-newer') {
+    if (status === 200) return onLook(ask, headers)
+    // Many servers treat HEAD badly: only the answer to a GET is final.
+    if (status >= 400 && ![401, 407, 429, 503].includes(status)) {
+      return { do: 'ask-whole', reason: `the server answers HEAD with ${status}` }
+    }
+  }
+  if (status === 206) return typeRefused(headers, rules.acceptTypes) ?? onPartial(ask, head, rules)
+  if (status === 200 || status === 203) return typeRefused(headers, rules.acceptTypes) ?? onWhole(head, rules)
   if (status === 304) {
     return ask.kind === 'if-changed'
       ? { do: 'unchanged', of: ask.of }

@@ -27,6 +27,8 @@ interface HostState {
   readonly held: number[]
   /** Jobs that wait before a retry, cancelled ones too until their time has come. */
   delayed: number
+  /** `--wait`: nothing starts before. */
+  nextStartAtMs: number
 }
 
 const NONE = -1
@@ -38,6 +40,7 @@ const NONE = -1
 export class Schedule {
   #slots: number
   readonly #rules: HostRules
+  readonly #pauseMs: () => number
   readonly #next: Int32Array
   readonly #head: number[] = []
   readonly #tail: number[] = []
@@ -52,9 +55,11 @@ export class Schedule {
   /** Waiting jobs that were ended meanwhile; dropped when they come up. */
   readonly #cancelled = new Set<number>()
 
-  constructor(size: number, slots: number, rules: HostRules) {
+  /** `pauseMs`: asked after each start, for how long its host is left in peace. */
+  constructor(size: number, slots: number, rules: HostRules, pauseMs: () => number = () => 0) {
     this.#slots = slots
     this.#rules = rules
+    this.#pauseMs = pauseMs
     this.#next = new Int32Array(size).fill(NONE)
   }
 
@@ -99,7 +104,7 @@ export class Schedule {
       const index = this.#take(host, state)
       this.#enter(host)
       if (this.#cancelled.delete(index)) continue
-      state.active++
+      this.#occupy(host, state, nowMs)
       this.#active++
       return { index, host, isProbe: state.health.isProbing }
     }
@@ -121,7 +126,7 @@ export class Schedule {
   takeSpare(host: number, nowMs: number): boolean {
     const state = this.#stateOf(host)
     if (this.spare === 0 || !this.#hasRoom(state, nowMs, state.held.length + state.delayed)) return false
-    state.active++
+    this.#occupy(host, state, nowMs)
     this.#active++
     return true
   }
@@ -186,7 +191,7 @@ export class Schedule {
     const state = this.#stateOf(to)
     // A host that was given up never has room again; the child finds out by itself.
     if (this.#hasRoom(state, nowMs) || state.health.downBecause !== undefined) {
-      state.active++
+      this.#occupy(to, state, nowMs)
       return true
     }
     state.held.push(ticket)
@@ -206,11 +211,11 @@ export class Schedule {
   /** Held children that may go on now, counted as active at their new host. */
   grants(nowMs: number): number[] {
     const granted: number[] = []
-    for (const state of this.#states.values()) {
+    for (const [host, state] of this.#states) {
       const isDown = state.health.downBecause !== undefined
       while (state.held.length > 0 && (isDown || this.#hasRoom(state, nowMs))) {
         granted.push(state.held.shift() as number)
-        state.active++
+        this.#occupy(host, state, nowMs)
       }
     }
     return granted
@@ -269,14 +274,31 @@ export class Schedule {
   #stateOf(host: number): HostState {
     let state = this.#states.get(host)
     if (state === undefined) {
-      state = { health: freshHost(this.#rules), active: 0, again: new Heap((a, b) => a < b), held: [], delayed: 0 }
+      state = {
+        health: freshHost(this.#rules),
+        active: 0,
+        again: new Heap((a, b) => a < b),
+        held: [],
+        delayed: 0,
+        nextStartAtMs: 0,
+      }
       this.#states.set(host, state)
     }
     return state
   }
 
   #hasRoom(state: HostState, nowMs: number, reserved = 0): boolean {
-    return state.active + reserved < capOf(state.health) && state.health.pausedUntilMs <= nowMs
+    const freeAtMs = Math.max(state.health.pausedUntilMs, state.nextStartAtMs)
+    return state.active + reserved < capOf(state.health) && freeAtMs <= nowMs
+  }
+
+  /** Something starts at the host now. */
+  #occupy(host: number, state: HostState, nowMs: number): void {
+    state.active++
+    const pauseMs = this.#pauseMs()
+    if (pauseMs <= 0) return
+    state.nextStartAtMs = nowMs + pauseMs
+    this.#pauses.push({ host, atMs: state.nextStartAtMs })
   }
 
   #headOf(host: number): number {

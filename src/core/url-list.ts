@@ -3,6 +3,8 @@
 import { checksumByLength, parseChecksum } from './checksum.ts'
 import { type HeaderResult, parseHeader, parseHeaderLine } from './header.ts'
 import type { Entry, EntryOptions } from './job.ts'
+import { nearest } from './nearest.ts'
+import { parseProxy } from './proxy.ts'
 import { quoted } from './redact.ts'
 import { parseDuration } from './units.ts'
 
@@ -36,6 +38,7 @@ const OPTION_NAMES = [
   'timeout',
   'tries',
   'split',
+  'proxy',
 ] as const
 type OptionName = (typeof OPTION_NAMES)[number]
 const JSON_KEYS = ['url', ...OPTION_NAMES.map((name) => (name === 'header' ? 'headers' : name))]
@@ -55,6 +58,9 @@ const OTHER_NAMES: Readonly<Record<string, OptionName>> = {
   output: 'out',
   directory: 'dir',
   'max-time': 'deadline',
+  'all-proxy': 'proxy',
+  'http-proxy': 'proxy',
+  'https-proxy': 'proxy',
 }
 
 const HEX_ROW = /^([0-9a-f]{8,}) +\*?(.*)$/i
@@ -197,7 +203,7 @@ function readUrl(draft: Draft, given: string, fail: Fail): void {
 function whyNoUrl(text: string): string {
   const [word = ''] = text.split(/\s/, 1)
   const option = /^([a-z-]+)=/i.exec(word)?.[1]
-  if (option !== undefined && nearest(option, OPTION_NAMES) !== undefined) {
+  if (option !== undefined && meant(option, OPTION_NAMES) !== undefined) {
     return `"${option}=" looks like an option; put a space before it and the URL on the line above`
   }
   const scheme = /^([a-z][a-z0-9+.-]*):(?!\d+(?:\/|$))/i.exec(word)?.[1]?.toLowerCase()
@@ -314,6 +320,12 @@ function readOption(draft: Draft, name: OptionName, value: string, fail: Fail): 
       if (CONTROL.test(value)) fail(`${name} has a control character, which no server accepts; remove it`)
       else options[name] = value
       return
+    case 'proxy': {
+      const proxy = value === 'none' ? ({ ok: true, url: value } as const) : parseProxy(value)
+      if (proxy.ok) options.proxy = proxy.url
+      else fail(`${proxy.problem}, or none to ask directly`)
+      return
+    }
     case 'deadline':
     case 'timeout': {
       const ms = parseDuration(value)
@@ -350,31 +362,13 @@ function isOptionName(name: string): name is OptionName {
 }
 
 function hint(name: string, known: readonly string[], suffix: string): string {
-  const near = nearest(name, known)
+  const near = meant(name, known)
   return near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}${suffix}?`
 }
 
-function nearest(name: string, known: readonly string[]): string | undefined {
+/** What aria2 or wget call so, before what is spelt alike. */
+function meant(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase()
   const other = Object.hasOwn(OTHER_NAMES, lower) ? OTHER_NAMES[lower] : undefined
-  if (other !== undefined && known.includes(other)) return other
-  // Two slips of typing, but only one in a name so short that two would make another word.
-  const slips = known.map((candidate) => ({ candidate, count: distance(lower, candidate) }))
-  const best = slips.reduce((a, b) => (b.count < a.count ? b : a))
-  return best.count <= Math.min(2, Math.floor(best.candidate.length / 2)) ? best.candidate : undefined
-}
-
-/** Levenshtein's distance; names longer than any option are far from all. */
-function distance(a: string, b: string): number {
-  if (a.length > 20) return a.length
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const kept = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(kept, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
+  return other !== undefined && known.includes(other) ? other : nearest(lower, known)
 }

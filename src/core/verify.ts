@@ -1,6 +1,7 @@
 // Decides whether what is on disk is what the list and earlier runs say it should be. Knows nothing of how a file is
 // looked at or hashed.
 
+import { isAsLeft } from './as-left.ts'
 import type { Outcome } from './event.ts'
 import type { Failure } from './failure.ts'
 import { describe } from './failure.ts'
@@ -86,9 +87,6 @@ export interface ExpectedDigest {
   readonly witness: string
 }
 
-/** File systems and SQLite round times differently. */
-const SAME_TIME_WITHIN_MS = 1
-
 /** The digest the file must have; undefined where reading it would prove nothing. */
 export function expectedDigest({ checksum, target, recorded }: FileFacts): ExpectedDigest | undefined {
   if (target.kind !== 'file') return undefined
@@ -138,8 +136,7 @@ const verdict = (name: VerdictName, reason: string | null): Verdict => ({ verdic
 const ok = (proof: VerifyProof, reason: string): Verdict => ({ verdict: 'ok', proof, reason })
 
 function judgeByLooks(file: RememberedFile, { recorded, remembered }: FileFacts): Verdict {
-  const isSameSize = remembered?.sizeBytes === file.sizeBytes
-  if (isSameSize && Math.abs(remembered.mtimeMs - file.mtimeMs) < SAME_TIME_WITHIN_MS) {
+  if (remembered !== undefined && isAsLeft(remembered, file)) {
     return ok('size+mtime', 'size and time are as mpdl left them')
   }
   const known = recorded ?? remembered
@@ -149,7 +146,8 @@ function judgeByLooks(file: RememberedFile, { recorded, remembered }: FileFacts)
     return verdict('differs', `${file.sizeBytes} bytes, ${witness} left ${known.sizeBytes}`)
   }
   // Where the sizes differ, what is remembered is another version, whose time says nothing about this one.
-  if (isSameSize) return verdict('differs', 'changed since mpdl left it: same size, another time')
+  if (remembered?.sizeBytes === file.sizeBytes)
+    return verdict('differs', 'changed since mpdl left it: same size, another time')
   return ok('size', `size is as ${witness} left it`)
 }
 

@@ -11,11 +11,12 @@
 // One JSON object a line, of bounded length; what does not decode is garbled, and garbled is killed.
 
 import * as v from 'valibot'
+import { CODINGS } from '../core/coding.ts'
 
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 /** What a child may say in one breath: headers are at most 64 KiB, doubled at worst by JSON. */
 export const MAX_MESSAGE_BYTES = 512 * 1024
-/** What it may be told: headers, URL and the certificates of --cacert. */
+/** What it may be told: headers, URL, and the certificates of --cacert and --cert. */
 export const MAX_COMMAND_BYTES = 8 * 2 ** 20
 /** The child's descriptors: the one file it may touch stands in for its standard input; then the wire. */
 export const FILE_DESCRIPTOR = 0
@@ -26,13 +27,27 @@ const headerList = v.array(v.strictTuple([v.string(), v.string()]))
 const shortText = v.pipe(v.string(), v.maxLength(300))
 const durationMs = v.pipe(v.number(), v.finite(), v.minValue(0))
 
-const fetchTask = v.strictObject({
-  kind: v.literal('fetch'),
+/** One request. Whatever is secret in it is meant for its URL's origin, or for the proxy. */
+const request = {
+  method: v.picklist(['GET', 'HEAD']),
   url: v.string(),
   headers: headerList,
+  /** `http://`, `https://`, `socks5://` (names looked up here) or `socks5h://`, with credentials; absent: directly. */
+  proxy: v.exactOptional(v.string()),
+  /** PEM, for a server that asks who is there. */
+  clientCertificate: v.exactOptional(v.strictObject({ cert: v.string(), key: v.string() })),
+}
+
+const fetchTask = v.strictObject({
+  kind: v.literal('fetch'),
+  ...request,
   beatMs: count,
   /** PEM certificates trusted besides Node's own. */
-  ca: v.optional(v.string()),
+  ca: v.exactOptional(v.string()),
+  /** The origin's certificate is not verified; a proxy's is. */
+  isInsecure: v.boolean(),
+  /** No connection but to public addresses, whatever names and redirects say. */
+  blocksPrivate: v.boolean(),
 })
 
 const hashTask = v.strictObject({
@@ -48,7 +63,7 @@ export const commandSchema = v.variant('type', [
     version: v.literal(PROTOCOL_VERSION),
     task: v.variant('kind', [fetchTask, hashTask]),
   }),
-  v.strictObject({ type: v.literal('go'), url: v.string(), headers: headerList }),
+  v.strictObject({ type: v.literal('go'), ...request }),
   v.strictObject({
     type: v.literal('receive'),
     /** Where the first byte that is written belongs in the file. */
@@ -59,6 +74,8 @@ export const commandSchema = v.variant('type', [
     skipBytes: count,
     /** Where the length is not known: the first byte beyond ends the attempt as `too-large`. */
     maxBytes: v.exactOptional(count),
+    /** The body is decoded; all lengths are of what comes out. */
+    coding: v.exactOptional(v.picklist(CODINGS)),
   }),
   /** Write nothing at or beyond this position of the file; at most as far as was told before. */
   v.strictObject({ type: v.literal('limit'), endBytes: count }),
@@ -86,6 +103,16 @@ export const childFailureSchema = v.variant('kind', [
   }),
   v.strictObject({ kind: v.literal('tls'), code: shortText, host: shortText }),
   v.strictObject({ kind: v.literal('protocol'), code: shortText }),
+  /** The proxy could not be reached, or refused: `status` is its answer. */
+  v.strictObject({
+    kind: v.literal('proxy'),
+    proxy: shortText,
+    code: shortText,
+    status: v.exactOptional(v.pipe(count, v.maxValue(999))),
+  }),
+  v.strictObject({ kind: v.literal('unauthorized'), status: v.literal(407) }),
+  v.strictObject({ kind: v.literal('private-address'), host: shortText, address: shortText }),
+  v.strictObject({ kind: v.literal('broken-coding'), coding: v.picklist(CODINGS), code: shortText }),
   v.strictObject({ kind: v.literal('too-large'), limitBytes: count }),
   v.strictObject({ kind: v.literal('disk-full'), path: shortText }),
   v.strictObject({ kind: v.literal('disk-error'), code: shortText, operation: shortText, path: shortText }),
@@ -118,6 +145,8 @@ export const childMessageSchema = v.variant('type', [
 
 export type Command = v.InferOutput<typeof commandSchema>
 export type Task = Extract<Command, { type: 'task' }>['task']
+export type ClientCertificate = NonNullable<FetchTask['clientCertificate']>
+export type Request = Pick<FetchTask, keyof typeof request>
 export type FetchTask = Extract<Task, { kind: 'fetch' }>
 export type HashTask = Extract<Task, { kind: 'hash' }>
 export type ChildMessage = v.InferOutput<typeof childMessageSchema>

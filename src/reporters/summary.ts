@@ -82,6 +82,7 @@ export function rowLine(row: JobRow, tries?: number, signals?: readonly string[]
   if (row.outcome === 'downloaded') {
     if (row.size !== null) parts.push(formatBytes(row.size))
     parts.push(formatDuration(row.time_total * 1000), row.proof ?? 'unverified')
+    if (row.decoded_from !== null) parts.push(`decoded from ${row.decoded_from}`)
   } else if (row.reason !== null) parts.push(printable(row.reason))
   if (row.warnings.length > 0) parts.push(`warning: ${printable(row.warnings.join('; '))}`)
   return parts.join(', ')
@@ -106,6 +107,7 @@ export function storyLine(report: Report): string {
   parts.push(formatBytes(report.movedBytes))
   if (ms > 0) parts.push(`${formatBytes((report.movedBytes / ms) * 1000)}/s`)
   if (report.run !== null) parts.push(printable(report.run.mode))
+  if (report.run?.insecure === true) parts.push('CERTIFICATES NOT VERIFIED (--insecure)')
   return parts.join(', ')
 }
 

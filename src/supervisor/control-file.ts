@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs'
 import * as v from 'valibot'
+import { safeComponent } from '../core/destination.ts'
 import type { Range } from '../core/segment.ts'
 import { areSoundRanges } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
@@ -36,6 +37,13 @@ const schema = v.object({
   sizeBytes: v.nullable(whole),
   /** Begun by another tool and adopted with -c: of which version these bytes are, nobody knows. */
   isForeign: v.exactOptional(v.literal(true)),
+  /** What it will be called, where the server has a say in that. */
+  name: v.exactOptional(
+    v.pipe(
+      v.string(),
+      v.check((name) => safeComponent(name) === name),
+    ),
+  ),
   /** In the page cache at least: true for this boot only. */
   completed: ranges,
   /** On the disk, fdatasynced: true for ever. */
@@ -53,6 +61,7 @@ export interface Control {
   readonly validator: Validator
   readonly sizeBytes: number | undefined
   readonly isForeign?: true
+  readonly name?: string
   readonly completed: readonly Range[]
   readonly synced: readonly Range[]
   readonly bootId: string | undefined

@@ -1,18 +1,22 @@
 // The conversation of one fetch: what is asked, and how each response's head is answered. Knows the rules of core;
 // knows nothing of processes, of the part or of what happens to the bytes.
 
+import type { Coding } from '../core/coding.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { decideHop } from '../core/redirect.ts'
-import type { Request } from '../core/request.ts'
 import { requestFor } from '../core/request.ts'
 import type { Answer, Ask } from '../core/response.ts'
 import { decideResponse } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
+import type { Validator } from '../core/validator.ts'
 import { header } from '../core/validator.ts'
-import type { ChildMessage, Command } from '../protocol/message.ts'
+import type { ChildMessage, Command, Request } from '../protocol/message.ts'
+import type { Login } from './authenticator.ts'
+import type { CookieJar } from './cookie-jar.ts'
+import { proxyFor } from './proxy-choice.ts'
 import type { Settings } from './settings.ts'
 
 /** Facts of the last response, for the report. */
@@ -21,6 +25,8 @@ export interface ResponseFacts {
   status?: number
   etag?: string
   contentType?: string
+  contentEncoding?: string
+  decodedFrom?: Coding
   remoteAddress?: string
   redirects: number
   nameLookupMs?: number
@@ -38,6 +44,8 @@ export interface ExchangeOptions {
   /** It is the only one that works on the file: it may begin it anew. Others may only bring what they were sent for. */
   readonly mayStartOver: boolean
   readonly settings: Settings
+  readonly login: Login
+  readonly cookies: CookieJar | undefined
   readonly nowMs: () => number
   readonly send: (command: Command) => void
   readonly onPhase: (phase: 'held' | 'receiving') => void
@@ -68,6 +76,8 @@ export class Exchange {
   failure: Failure | undefined
   unchanged: 'part' | 'target' | undefined
   mtimeMs: number | undefined
+  /** As the server wrote it. */
+  contentDisposition: string | undefined
 
   constructor(options: ExchangeOptions) {
     this.#options = options
@@ -75,10 +85,37 @@ export class Exchange {
     this.#url = options.requestedUrl
   }
 
+  /** What the child is to ask now, with what belongs to the URL's origin and to nobody else. */
   request(): Request {
-    const { job, requestedUrl, settings } = this.#options
-    const { headers: runHeaders, userAgent } = settings
-    return requestFor(this.#url, this.#ask, { job, requestedUrl, runHeaders, userAgent })
+    const { job, requestedUrl, settings, login, cookies } = this.#options
+    const { headers: runHeaders, userAgent, decodes, clientCertificate, proxies } = settings
+    const method = this.#ask.kind === 'if-newer' ? 'HEAD' : 'GET'
+    const authorization = login.authorizationFor(this.#url, method)
+    const cookie = cookies?.headerFor(this.#url)
+    const sender = { job, requestedUrl, runHeaders, userAgent, authorization, cookie, decodes }
+    const proxy = proxyFor(this.#url, proxies, job.options.proxy)
+    const isOwnOrigin = new URL(this.#url).origin === new URL(requestedUrl).origin
+    return {
+      ...requestFor(this.#url, this.#ask, sender),
+      ...(proxy === undefined ? {} : { proxy }),
+      ...(clientCertificate !== undefined && isOwnOrigin ? { clientCertificate } : {}),
+    }
+  }
+
+  /** Of the version whose bytes are taken. */
+  get validator(): Validator | undefined {
+    return this.#fit?.answer.validator
+  }
+
+  /** Their length was announced, if only that of their coded form. */
+  get hasAnnouncedEnd(): boolean {
+    const { lengthBytes, codedBytes } = this.#fit?.answer ?? {}
+    return (lengthBytes ?? codedBytes) !== undefined
+  }
+
+  /** They are decoded as they come. */
+  get coding(): Coding | undefined {
+    return this.#fit?.answer.coding
   }
 
   get isReceiving(): boolean {
@@ -98,12 +135,19 @@ export class Exchange {
   }
 
   onHead(message: Extract<ChildMessage, { type: 'head' }>): void {
-    const { settings, nowMs } = this.#options
+    const { settings, nowMs, login, cookies } = this.#options
     const { status, headers } = message
     this.#isAsking = false
     this.#noteFacts(message)
-    const { maxFileSizeBytes } = settings
-    const rules = { nowMs: nowMs(), ...(maxFileSizeBytes === undefined ? {} : { maxFileSizeBytes }) }
+    const setCookies = headers.flatMap(([name, value]) => (name.toLowerCase() === 'set-cookie' ? [value] : []))
+    if (setCookies.length > 0) cookies?.receive(this.#url, setCookies)
+    if (status === 401 && login.onUnauthorized(this.#url, headers)) {
+      this.#options.onAnswer(status, 'asked again, with credentials for its challenge')
+      return this.#go(this.#url)
+    }
+    const { maxFileSizeBytes, decodes, acceptTypes } = settings
+    const limit = maxFileSizeBytes === undefined ? {} : { maxFileSizeBytes }
+    const rules = { nowMs: nowMs(), decodes, acceptTypes, ...limit }
     const answer = decideResponse(this.#ask, { status, headers }, rules)
     switch (answer.do) {
       case 'redirect':
@@ -119,9 +163,11 @@ export class Exchange {
         this.unchanged = answer.of
         this.#options.onAnswer(status, answer.of === 'part' ? 'the part is whole and current' : 'unchanged')
         return this.refuse()
-      case 'fail':
-        this.#options.onAnswer(status, describe(answer.failure))
-        return this.refuse(answer.failure)
+      case 'fail': {
+        const failure = this.#withHint(answer.failure)
+        this.#options.onAnswer(status, describe(failure))
+        return this.refuse(failure)
+      }
       case 'receive': {
         const isRest = status === 206
         if (!isRest && (this.#ask.kind === 'rest' || this.#ask.kind === 'continue')) {
@@ -131,6 +177,7 @@ export class Exchange {
         }
         const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
         this.mtimeMs = Number.isNaN(modifiedMs) ? undefined : modifiedMs
+        this.contentDisposition = header(headers, 'content-disposition')
         this.#fit = { answer, status }
         return this.#options.onFit(answer, isRest)
       }
@@ -149,21 +196,30 @@ export class Exchange {
     // Others may have brought more meanwhile than this answer holds.
     const length = Math.max(0, Math.min(ofAnswer, to - from))
     const lengthBytes = Number.isFinite(length) ? length : null
-    onAnswer(
-      status,
-      `receive ${lengthBytes === null ? 'a body of unknown length' : `${lengthBytes} bytes`} from ${from}`,
-    )
+    const { coding } = answer
+    const what = lengthBytes === null ? 'a body of unknown length' : `${lengthBytes} bytes`
+    const how = coding === undefined ? '' : `, decoded from ${coding}: in one piece, and not to be resumed`
+    onAnswer(status, `receive ${what} from ${from}${how}`)
     this.#isReceiving = true
     onPhase('receiving')
     const { maxFileSizeBytes } = settings
     const limit = maxFileSizeBytes === undefined ? {} : { maxBytes: maxFileSizeBytes }
-    send({ type: 'receive', offsetBytes: from, lengthBytes, skipBytes, ...limit })
+    const decode = coding === undefined ? {} : { coding }
+    if (coding !== undefined) this.facts.decodedFrom = coding
+    send({ type: 'receive', offsetBytes: from, lengthBytes, skipBytes, ...limit, ...decode })
   }
 
   /** Wants nothing of the answer; `failure` then wins over whatever the child says. */
   refuse(failure?: Failure): void {
     this.failure = failure
     this.#options.send({ type: 'refuse' })
+  }
+
+  /** What might help, where the server wants to know who asks. */
+  #withHint(failure: Failure): Failure {
+    if (failure.kind !== 'unauthorized' || failure.status !== 401) return failure
+    const hint = this.#options.login.hintFor(this.#url)
+    return hint === undefined ? failure : { ...failure, hint }
   }
 
   #refuseRange(reason: string, status: number): void {
@@ -175,12 +231,14 @@ export class Exchange {
   #noteFacts({ status, headers, timings, remoteAddress }: Extract<ChildMessage, { type: 'head' }>): void {
     const etag = header(headers, 'etag')
     const contentType = header(headers, 'content-type')
+    const contentEncoding = header(headers, 'content-encoding')
     const { nameLookupMs, connectMs, startTransferMs } = timings
     Object.assign(this.facts, {
       urlEffective: redactUrl(this.#url),
       status,
       etag,
       contentType,
+      contentEncoding,
       remoteAddress: remoteAddress ?? undefined,
       nameLookupMs,
       connectMs,

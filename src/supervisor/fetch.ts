@@ -10,7 +10,10 @@ import { hostOf } from '../core/redirect.ts'
 import type { Ask } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
 import type { ChildMessage } from '../protocol/message.ts'
+import type { Authenticator } from './authenticator.ts'
+import { SILENT_LOGIN } from './authenticator.ts'
 import type { ChildEnd, ChildRun } from './child-run.ts'
+import type { CookieJar } from './cookie-jar.ts'
 import type { Fit } from './exchange.ts'
 import { Exchange } from './exchange.ts'
 import type { JobChildContext } from './job-child.ts'
@@ -19,6 +22,13 @@ import type { PartFile } from './part-file.ts'
 import type { Seat } from './seat.ts'
 import type { Settings } from './settings.ts'
 import { limitsOf } from './settings.ts'
+
+export interface FetchContext extends JobChildContext {
+  readonly settings: Settings
+  readonly authenticator: Authenticator
+  /** Undefined where cookies are not kept. */
+  readonly cookies: CookieJar | undefined
+}
 
 /** What is asked of one child. */
 export interface Errand {
@@ -67,8 +77,8 @@ export class Fetch {
   #positionBytes = 0
   #receivesSinceMs = 0
 
-  constructor(context: JobChildContext & { readonly settings: Settings }, errand: Errand, events: FetchEvents) {
-    const { settings, world, emit } = context
+  constructor(context: FetchContext, errand: Errand, events: FetchEvents) {
+    const { settings, world, emit, authenticator, cookies } = context
     const { job, attempt, ask, mirror } = errand
     const requestedUrl = job.urls[mirror] ?? job.urls[0]
     this.errand = errand
@@ -80,6 +90,8 @@ export class Fetch {
       ask,
       mayStartOver: errand.isSole,
       settings,
+      login: saysWhoAsks(settings, job) ? SILENT_LOGIN : authenticator.login(job, requestedUrl),
+      cookies,
       nowMs: world.nowMs,
       send: (command) => this.#child.run.send(command),
       onPhase: (phase) => this.#child.run.setPhase(phase),
@@ -97,18 +109,18 @@ export class Fetch {
           answer,
         }),
     })
-    const { url, headers } = this.exchange.request()
-    const { beatMs, ca } = settings
+    const request = this.exchange.request()
+    const { beatMs, ca, isInsecure, blocksPrivate } = settings
     this.#child = new JobChild(context, {
       job,
       attempt,
       task: 'fetch',
       url: requestedUrl,
-      host: hostOf(new URL(url)),
+      host: hostOf(new URL(request.url)),
       range: rangeOf(ask),
       waitMs: errand.waitMs,
       order: {
-        task: { kind: 'fetch', url, headers, beatMs, ...(ca === undefined ? {} : { ca }) },
+        task: { kind: 'fetch', ...request, beatMs, isInsecure, blocksPrivate, ...(ca === undefined ? {} : { ca }) },
         descriptor: errand.part.descriptor,
         ...(errand.fault === undefined ? {} : { fault: errand.fault }),
       },
@@ -252,6 +264,10 @@ export class Fetch {
       ? { kind: 'truncated', expectedBytes: end - start, receivedBytes: this.movedBytes }
       : undefined
   }
+}
+
+function saysWhoAsks({ headers }: Settings, { options }: Job): boolean {
+  return [...headers, ...(options.headers ?? [])].some(([name]) => name.toLowerCase() === 'authorization')
 }
 
 function rangeOf(ask: Ask): ByteRange {

@@ -2,9 +2,10 @@
 // of other jobs, of retries or of when it may start.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { relative } from 'node:path'
+import { isAsLeft } from '../core/as-left.ts'
 import type { KillCause } from '../core/attempt.ts'
-import { contentWarning } from '../core/content-warning.ts'
+import { contentWarnings } from '../core/content-warning.ts'
 import type { AttemptRecord, Outcome, Proof } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
@@ -18,25 +19,28 @@ import { canRecognise, strongValidator } from '../core/validator.ts'
 import type { ChildRun } from './child-run.ts'
 import type { ResponseFacts } from './exchange.ts'
 import { digestFile } from './file-digest.ts'
+import type { Named, NamingContext } from './final-name.ts'
+import { FinalName } from './final-name.ts'
 import { openPart } from './open-part.ts'
 import type { PartFile } from './part-file.ts'
 import type { Seat } from './seat.ts'
-import type { StateDb } from './state-db.ts'
+import type { FinishedFile } from './state-db.ts'
+import type { PlainFile } from './target.ts'
 import { inspectTarget } from './target.ts'
 import type { TransferContext } from './transfer.ts'
 import { Transfer } from './transfer.ts'
 
 /** What all attempts of a run share. */
-export interface JobRunContext extends TransferContext {
-  readonly state: StateDb
+export interface JobRunContext extends TransferContext, NamingContext {
   readonly bootId: string | undefined
 }
 
-/** A finished file that stands where this one will go. */
-interface KnownTarget {
+/** A finished file of this job, or what stands in its place. */
+interface Standing {
   readonly path: string
-  readonly sizeBytes: number
-  readonly mtimeMs: number
+  readonly file: PlainFile
+  /** What mpdl knows of it; undefined where it did not leave it like that, or had it from another URL. */
+  readonly left: FinishedFile | undefined
 }
 
 /** What a job carries from one attempt to the next. */
@@ -59,7 +63,9 @@ export type JobEnd =
       readonly outcome: Extract<Outcome, 'downloaded' | 'unchanged' | 'skipped'>
       readonly proof: Proof | null
       readonly reason: string | null
-      readonly sizeBytes: number | null
+      readonly sizeBytes: number
+      /** Relative to `--dir`: the name it has in the end. */
+      readonly out: string
     }
   | { readonly ok: false; readonly failure: Failure }
 
@@ -91,6 +97,7 @@ export class JobRun {
   #transfer: Transfer | undefined
   #hashing: ChildRun | undefined
   #stopCause: { cause: KillCause; atOnce: boolean } | undefined
+  readonly #name: FinalName
   #sha256: string | null = null
   #seat: Seat
   #isSeatLost = false
@@ -101,6 +108,7 @@ export class JobRun {
     this.#context = context
     this.progress = progress
     this.#seat = progress.seat
+    this.#name = new FinalName(context, progress.job)
     this.startedAtMs = context.world.nowMs()
   }
 
@@ -162,13 +170,18 @@ export class JobRun {
   async #attemptAll(): Promise<JobEnd> {
     const { settings, hardening, bootId } = this.#context
     const { job, startOver } = this.progress
-    const finalPath = join(settings.dir, job.target)
-    const target = inspectTarget(finalPath)
-    if (target.kind === 'refused') return { ok: false, failure: target.failure }
-    if (target.kind === 'file' && settings.existing === 'skip') {
-      const reason = 'the file exists (--skip-existing)'
-      return { ok: true, outcome: 'skipped', proof: null, reason, sizeBytes: target.sizeBytes }
+    // Most files that are not to be touched need no part and no lock for that.
+    const early = this.#endBefore(this.#name.place)
+    if (early !== undefined) return early
+    const adoptable = settings.adoptForeign ? this.#lookAt(this.#name.target) : undefined
+    // What mpdl finished is no beginning of anything.
+    const isOurs = adoptable?.left !== undefined
+    const aria2Path = `${this.#name.target}.aria2`
+    // Its file may have its final length and holes.
+    if (settings.adoptForeign && !isOurs && existsSync(aria2Path)) {
+      return { ok: false, failure: { kind: 'foreign-part', path: aria2Path } }
     }
+    const adopts = !settings.adoptForeign ? 'nothing' : adoptable === undefined || isOurs ? 'part' : 'target'
     const identity = {
       job: job.id,
       version: settings.version,
@@ -177,44 +190,65 @@ export class JobRun {
       mirrorKeys: job.urls.map(urlKey),
       bootId,
     }
-    const known = target.kind === 'file' ? { path: finalPath, ...target } : undefined
-    const isOurs = known !== undefined && this.#isAsWeLeftIt(known)
-    const aria2Path = `${finalPath}.aria2`
-    // Its file may have its final length and holes.
-    if (settings.adoptForeign && !isOurs && existsSync(aria2Path)) {
-      return { ok: false, failure: { kind: 'foreign-part', path: aria2Path } }
-    }
-    const adopts = !settings.adoptForeign ? 'nothing' : known === undefined || isOurs ? 'part' : 'target'
     const opened = await openPart(settings.dir, job.target, { ...identity, adopts }, hardening)
     if (!opened.ok) return opened
     const part = opened.part
     this.#part = part
     this.#wasForeign = part.isForeign
+    // Another run may have finished the file before the part was ours.
+    const path = this.#name.place
+    const late = this.#endBefore(path)
+    if (late !== undefined) return late
+    const standing = this.#lookAt(path)
     if (startOver && part.completedBytes > 0) {
       const failure = part.restart({}, undefined)
       if (failure !== undefined) return { ok: false, failure }
     }
     if (this.#stopCause !== undefined) return { ok: false, failure: this.#stopCause.cause }
 
-    const failure = await this.#fetch(part, this.#chooseAsk(part, isOurs ? known : undefined))
+    const failure = await this.#fetch(part, this.#chooseAsk(part, standing))
     if (failure !== undefined) return { ok: false, failure }
-    if (this.#transfer?.exchange?.unchanged === 'target' && known !== undefined) {
-      const { checksum } = job.options
-      const problem = checksum === undefined ? undefined : await this.#verify(finalPath, known.sizeBytes, checksum)
-      if (problem === undefined) {
-        part.discard()
-        return { ok: true, outcome: 'unchanged', proof: null, reason: null, sizeBytes: known.sizeBytes }
-      }
-      if (problem.kind !== 'checksum') return { ok: false, failure: problem }
-      // The list names another file than the validator does; a validator may stand for two, a checksum does not.
+    if (this.#transfer?.exchange?.unchanged === 'target' && standing !== undefined) {
+      const kept = await this.#keep(part, standing)
+      if (kept !== undefined) return kept
       const again = await this.#fetch(part, { kind: 'whole' })
       if (again !== undefined) return { ok: false, failure: again }
     }
-    return await this.#verifyAndCommit(part, finalPath)
+    return await this.#verifyAndCommit(part)
   }
 
-  #chooseAsk(part: PartFile, target: KnownTarget | undefined): Ask {
-    const { settings, state } = this.#context
+  /** What ends the attempt before anything is asked: a place where nothing can go, or a file that is to be left alone. */
+  #endBefore(path: string): JobEnd | undefined {
+    const found = inspectTarget(path)
+    if (found.kind === 'refused') return { ok: false, failure: found.failure }
+    if (found.kind === 'missing' || this.#context.settings.existing !== 'skip') return undefined
+    return this.#leave(path, found, { outcome: 'skipped', reason: 'the file exists (--skip-existing)' })
+  }
+
+  #leave(
+    path: string,
+    { sizeBytes }: PlainFile,
+    { outcome, reason }: { outcome: 'unchanged' | 'skipped'; reason: string | null },
+  ): JobEnd {
+    this.#name.keep(path)
+    return { ok: true, outcome, proof: null, reason, sizeBytes, out: this.#outOf(path) }
+  }
+
+  #outOf(path: string): string {
+    return relative(this.#context.settings.dir, path)
+  }
+
+  /** Undefined where no file is. */
+  #lookAt(path: string): Standing | undefined {
+    const file = inspectTarget(path)
+    if (file.kind !== 'file') return undefined
+    const left = this.#context.state.find(path)
+    const isOurs = left?.target === this.#name.target && left.urlKey === urlKey(this.#requestedUrl)
+    return { path, file, left: isOurs && isAsLeft(left, file) ? left : undefined }
+  }
+
+  #chooseAsk(part: PartFile, standing: Standing | undefined): Ask {
+    const { settings } = this.#context
     if (part.isComplete && canRecognise(part.validator)) {
       return { kind: 'if-changed', of: 'part', validator: part.validator }
     }
@@ -225,21 +259,28 @@ export class JobRun {
         return { kind: 'continue', offsetBytes: firstMissing[0], writtenAtMs: part.foundModifiedMs }
       }
     }
-    const known = target === undefined || settings.existing === 'force' ? undefined : state.find(target.path)
-    return known !== undefined && canRecognise(known.validator)
-      ? { kind: 'if-changed', of: 'target', validator: known.validator }
+    if (standing === undefined || settings.existing === 'force') return { kind: 'whole' }
+    const { left, file } = standing
+    if (left !== undefined && canRecognise(left.validator)) {
+      return { kind: 'if-changed', of: 'target', validator: left.validator }
+    }
+    return settings.existing === 'newer'
+      ? { kind: 'if-newer', sizeBytes: file.sizeBytes, modifiedMs: file.mtimeMs }
       : { kind: 'whole' }
   }
 
-  /** Only a file that is as mpdl left it may stay: an edited one is fetched anew. */
-  #isAsWeLeftIt(target: KnownTarget): boolean {
-    const known = this.#context.state.find(target.path)
-    return (
-      known !== undefined &&
-      known.urlKey === urlKey(this.#requestedUrl) &&
-      known.sizeBytes === target.sizeBytes &&
-      Math.abs(known.mtimeMs - target.mtimeMs) < 1
-    )
+  /** The server says that the file is current. Undefined where it has to be fetched all the same. */
+  async #keep(part: PartFile, { path, file }: Standing): Promise<JobEnd | undefined> {
+    const now = inspectTarget(path)
+    // Whoever edited or removed it meanwhile has made that an answer about another file.
+    if (now.kind !== 'file' || now.sizeBytes !== file.sizeBytes || now.mtimeMs !== file.mtimeMs) return undefined
+    const { checksum } = this.progress.job.options
+    const problem = checksum === undefined ? undefined : await this.#verify(path, file.sizeBytes, checksum)
+    // The list names another file than the validator does; a validator may stand for two, a checksum does not.
+    if (problem?.kind === 'checksum') return undefined
+    if (problem !== undefined) return { ok: false, failure: problem }
+    part.discard()
+    return this.#leave(path, file, { outcome: 'unchanged', reason: null })
   }
 
   /** Undefined when the bytes are there as announced, or nothing changed. */
@@ -264,11 +305,16 @@ export class JobRun {
     this.#warnings.push(...transfer.warnings)
     this.#seat = transfer.seat
     this.#isSeatLost = transfer.isSeatLost
+    const suggested = this.#name.suggested(transfer.exchange?.contentDisposition)
+    if (suggested !== undefined) {
+      part.name = suggested.name
+      part.save()
+      if (suggested.problem !== undefined) this.#warnings.push(suggested.problem)
+    }
     return failure
   }
 
-  async #verifyAndCommit(part: PartFile, finalPath: string): Promise<JobEnd> {
-    const { settings, state } = this.#context
+  async #verifyAndCommit(part: PartFile): Promise<JobEnd> {
     const { checksum } = this.progress.job.options
     const exchange = this.#transfer?.exchange
     const sizeBytes = part.sizeBytes ?? part.completedBytes
@@ -280,23 +326,44 @@ export class JobRun {
         return { ok: false, failure }
       }
     }
-    const mtimeMs = settings.setMtime ? exchange?.mtimeMs : undefined
-    const committed = await part.commit(sizeBytes, {
-      fsync: settings.fsync,
-      ...(mtimeMs === undefined ? {} : { mtimeMs }),
-      onReady: (file) =>
-        state.remember({ ...file, path: finalPath, urlKey: urlKey(this.#requestedUrl), validator: part.validator }),
-    })
-    if (!committed.ok) return committed
-    const warning = contentWarning(exchange?.facts.contentType, this.progress.job.target)
-    if (warning !== undefined) this.#warnings.push(warning)
+    const named = await this.#commit(part, sizeBytes)
+    if (!named.ok) return named
+    const out = this.#outOf(named.path)
+    const content = { ...exchange?.facts, isDecoded: exchange?.coding !== undefined }
+    this.#warnings.push(...contentWarnings(content, out))
     if (part.isForeign) {
       this.#warnings.push('continued what another tool began: nothing but the length says that it is one file')
     }
-    const hasLength = part.sizeBytes !== undefined || exchange?.unchanged === 'part'
+    const isAnnounced = part.sizeBytes !== undefined || exchange?.hasAnnouncedEnd === true
+    const hasLength = isAnnounced || exchange?.unchanged === 'part'
     const proof: Proof =
       checksum === undefined ? (hasLength ? 'length' : 'unverified') : hasLength ? 'length+checksum' : 'checksum'
-    return { ok: true, outcome: 'downloaded', proof, reason: null, sizeBytes }
+    return { ok: true, outcome: 'downloaded', proof, reason: null, sizeBytes, out }
+  }
+
+  #commit(part: PartFile, sizeBytes: number): Promise<Named> {
+    const { settings, state } = this.#context
+    const { exchange } = this.#transfer ?? {}
+    const { target } = this.#name
+    const mtimeMs = settings.setMtime ? exchange?.mtimeMs : undefined
+    return this.#name.give(part.name, async (path, mayReplace) => {
+      const committed = await part.commit(sizeBytes, {
+        fsync: settings.fsync,
+        path,
+        ...(mtimeMs === undefined ? {} : { mtimeMs }),
+        ...(mayReplace === undefined ? {} : { mayReplace }),
+        onReady: (file) =>
+          state.remember({
+            ...file,
+            path,
+            target,
+            urlKey: urlKey(this.#requestedUrl),
+            // What was decoded is not joined, so its part has none.
+            validator: exchange?.validator ?? part.validator,
+          }),
+      })
+      return committed.ok ? undefined : committed.failure
+    })
   }
 
   async #verify(

@@ -2,7 +2,7 @@
 // run. Knows nothing of what is written there.
 
 import { closeSync, constants, existsSync, fchmodSync, fstatSync, openSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Failure } from '../core/failure.ts'
 import { canRecognise } from '../core/validator.ts'
@@ -79,7 +79,10 @@ async function lockPart(
       const pid = await holderOf(`${path}.json`)
       return { ok: false, failure: { kind: 'locked', path, ...(pid === undefined ? {} : { pid }) } }
     }
-    if (isSameFile(descriptor, path)) {
+    if (hasFinalName(descriptor, path)) {
+      rmSync(path)
+      rmSync(`${path}.json`, { force: true })
+    } else if (isSameFile(descriptor, path)) {
       try {
         return { ok: true, part: new PartFile(descriptor, finalPath, identity, adoptedMode) }
       } catch (error) {
@@ -103,6 +106,7 @@ function openPlainFile(path: string, adoptForeign: boolean): number {
   }
   const descriptor = openSync(path, base)
   const stat = fstatSync(descriptor)
+  if (hasFinalName(descriptor, path)) return descriptor
   if (!stat.isFile() || stat.nlink > 1) {
     closeSync(descriptor)
     throw Object.assign(new Error('not a plain file of its own'), { code: 'EEXIST' })
@@ -114,6 +118,13 @@ function openPlainFile(path: string, adoptForeign: boolean): number {
   }
   fchmodSync(descriptor, 0o600)
   return descriptor
+}
+
+/** A run was killed between giving it its name and taking that of the part away: all that is left is the latter. */
+function hasFinalName(descriptor: number, path: string): boolean {
+  if (fstatSync(descriptor).nlink !== 2) return false
+  const name = readControl(`${path}.json`)?.name
+  return name !== undefined && isSameFile(descriptor, join(dirname(path), name))
 }
 
 /** Also when the note is of a run that adopted it and was killed before any server had vouched for its version. */

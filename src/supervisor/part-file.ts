@@ -19,7 +19,7 @@ import {
   rmSync,
   truncateSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { execa } from 'execa'
 import type { Failure } from '../core/failure.ts'
@@ -32,6 +32,8 @@ import { giveBack } from './adoption.ts'
 import type { Control } from './control-file.ts'
 import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
 import { diskFailure } from './disk-failure.ts'
+import { moveToFreeName } from './free-name.ts'
+import type { PlainFile } from './target.ts'
 import { inspectTarget } from './target.ts'
 
 const fsyncAsync = promisify(fsync)
@@ -57,6 +59,10 @@ export interface CommitOptions {
   readonly mtimeMs?: number
   /** All that is left is the name. Called before it is given, so that nobody finds a file that is not known yet. */
   readonly onReady?: (file: { readonly sizeBytes: number; readonly mtimeMs: number }) => void
+  /** Absolute, in the same directory; the name it was opened for where it is left out. */
+  readonly path?: string
+  /** Asked at the last moment about a file that has the name already; without it, every file gives way. */
+  readonly mayReplace?: (file: PlainFile) => boolean
 }
 
 type Done = { readonly ok: true } | { readonly ok: false; readonly failure: Failure }
@@ -75,6 +81,8 @@ export class PartFile {
   readonly descriptor: number
   readonly path: string
   readonly finalPath: string
+  /** What the server wants it to be called; stands in the note, as the answer that completes it may not repeat it. */
+  name: string | undefined
   readonly #controlPath: string
   readonly #identity: PartIdentity
   #validator: Validator = {}
@@ -126,6 +134,7 @@ export class PartFile {
     this.#completed = survivingRanges(control, bootId, size)
     if (this.#completed.length === 0) return
     this.#isForeign = control.isForeign === true
+    this.name = control.name
     this.#validator = control.validator
     this.#sizeBytes = control.sizeBytes
     this.#synced = control.synced
@@ -189,6 +198,7 @@ export class PartFile {
     this.#transfer++
     this.#synced = []
     this.#isForeign = false
+    this.name = undefined
     return this.#begin(validator, sizeBytes, [])
   }
 
@@ -290,13 +300,14 @@ export class PartFile {
    */
   async commit(sizeBytes: number, options: CommitOptions): Promise<Done> {
     const failed = (failure: Failure): Done => ({ ok: false, failure })
+    const { path: finalPath = this.finalPath } = options
     try {
       const actualBytes = this.lengthOnDisk()
       if (actualBytes < sizeBytes || !tiles(this.#completed, sizeBytes)) {
         return failed({ kind: 'length', expectedBytes: sizeBytes, actualBytes: this.completedBytes })
       }
       if (actualBytes > sizeBytes) ftruncateSync(this.descriptor, sizeBytes)
-      const target = inspectTarget(this.finalPath)
+      const target = inspectTarget(finalPath)
       if (target.kind === 'refused') return failed(target.failure)
       if (!this.isInPlace) {
         const { path } = this
@@ -309,15 +320,34 @@ export class PartFile {
       fchmodSync(this.descriptor, mode ?? 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
-      options.onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
-      renameSync(this.path, this.finalPath)
+      const taken = this.#giveName(finalPath, sizeBytes, options)
+      if (taken !== undefined) {
+        fchmodSync(this.descriptor, 0o600)
+        return failed(taken)
+      }
       this.#isGone = true
-      if (options.fsync === 'file') await syncDirectory(dirname(this.finalPath))
+      if (options.fsync === 'file') await syncDirectory(dirname(finalPath))
       rmSync(this.#controlPath, { force: true })
     } catch (error) {
-      return failed(diskFailure(error, 'finish', this.finalPath))
+      return failed(diskFailure(error, 'finish', finalPath))
     }
     return { ok: true }
+  }
+
+  #giveName(finalPath: string, sizeBytes: number, { mayReplace, onReady }: CommitOptions): Failure | undefined {
+    const taken: Failure = { kind: 'name-taken', path: finalPath }
+    const standing = mayReplace === undefined ? undefined : inspectTarget(finalPath)
+    if (standing?.kind === 'refused') return standing.failure
+    if (standing?.kind === 'file' && mayReplace?.(standing) === false) return taken
+    onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
+    if (standing?.kind === 'missing') {
+      // While it has both names, this note says which they are: a crash just then is made good by the next run.
+      this.name = basename(finalPath)
+      this.#write()
+      return moveToFreeName(this.path, finalPath) ? undefined : taken
+    }
+    renameSync(this.path, finalPath)
+    return undefined
   }
 
   /** Forgets the part: the target is as it should be without it. */
@@ -356,6 +386,7 @@ export class PartFile {
     return {
       ...identity,
       ...(this.#isForeign ? { isForeign: true as const } : {}),
+      ...(this.name === undefined ? {} : { name: this.name }),
       validator: this.#validator,
       sizeBytes: this.#sizeBytes,
       completed: this.#completed,

@@ -1,6 +1,7 @@
 // The one loop: takes what happened, asks core what it means, does it. Ends when every job has one outcome and
 // every child is joined.
 
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { KillCause } from '../core/attempt.ts'
 import type { CrashStreak } from '../core/breaker.ts'
@@ -19,6 +20,8 @@ import { Schedule } from '../core/schedule.ts'
 import { totalBytes } from '../core/segment.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Isolation } from '../isolation/isolation.ts'
+import { Authenticator } from './authenticator.ts'
+import type { CookieJar } from './cookie-jar.ts'
 import { Deadlines } from './deadlines.ts'
 import { HostNames } from './host-names.ts'
 import { Inbox } from './inbox.ts'
@@ -48,6 +51,7 @@ export interface RunParts {
   readonly isolation: Isolation
   readonly hardening: Hardening
   readonly state: StateDb
+  readonly cookies?: CookieJar
   readonly world: World
   readonly emit: (event: RunEvent) => void
   readonly progress?: (status: Status) => void
@@ -106,8 +110,9 @@ class Run implements RunControls {
     this.#parts = parts
     const { settings, list, world } = parts
     this.#hosts = new HostNames(list.hosts)
-    const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs } = settings
-    this.#schedule = new Schedule(list.size, jobs, { maxPerHost, retryDelayMs, retryAfterMaxMs })
+    const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs, waitMs } = settings
+    const rules = { maxPerHost, retryDelayMs, retryAfterMaxMs }
+    this.#schedule = new Schedule(list.size, jobs, rules, () => jittered(waitMs, world.random()))
     this.#seats = new Seats(this.#schedule, this.#hosts, world.monotonicMs)
     this.#deadlines = new Deadlines(
       world,
@@ -119,6 +124,14 @@ class Run implements RunControls {
       limitBytesPerSecond === undefined ? undefined : new RateLimiter(limitBytesPerSecond, world.monotonicMs)
     this.#context = {
       settings,
+      authenticator: new Authenticator({
+        mode: settings.auth,
+        user: settings.credentials,
+        netrc: settings.netrc,
+        cnonce: () => randomBytes(16).toString('hex'),
+      }),
+      cookies: parts.cookies,
+      takenNames: settings.serverNames ? new Map() : undefined,
       isolation: parts.isolation,
       deadlines: this.#deadlines,
       hardening: parts.hardening,
@@ -603,13 +616,13 @@ class Run implements RunControls {
     clearTimeout(state.deadline?.timer)
     this.#jobs.delete(state.job.index)
     const row = rowOf(state, end, world.nowMs())
-    if (row.outcome === 'downloaded') this.#countOnDisk(state.job)
+    if (row.outcome === 'downloaded') this.#countOnDisk(row.out)
     this.#emit({ type: 'job-ended', at: world.nowMs(), row })
   }
 
   /** Asks the disk, not the events, whether the file is there. */
-  #countOnDisk(job: Job): void {
-    const seen = inspectTarget(join(this.#parts.settings.dir, job.target))
+  #countOnDisk(out: string): void {
+    const seen = inspectTarget(join(this.#parts.settings.dir, out))
     if (seen.kind !== 'file') return
     this.#counts.filesOnDisk++
     this.#counts.bytesOnDisk += seen.sizeBytes
@@ -622,6 +635,11 @@ class Run implements RunControls {
     const waitMs = Math.max(0, Math.ceil(atMs - this.#parts.world.monotonicMs()))
     this.#wake = setTimeout(() => this.#inbox.push({ on: 'wake' }), Math.min(waitMs, 2 ** 31 - 1))
   }
+}
+
+/** Half as long to one and a half times as long, like wget's --random-wait. */
+function jittered(waitMs: number, random: number): number {
+  return waitMs * (0.5 + random)
 }
 
 /** Bytes that are still to come; a file of unknown size is the last to be helped. */

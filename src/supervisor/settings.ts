@@ -1,8 +1,17 @@
 // What a run needs to know, validated and frozen. Made by the command line or the library's face.
 
 import type { AttemptLimits } from '../core/attempt.ts'
+import type { AuthMode, UserPassword } from '../core/credentials.ts'
 import type { Fault } from '../core/fault.ts'
+import type { ProxyRules } from '../core/proxy.ts'
 import type { Headers } from '../core/validator.ts'
+import type { ClientCertificate } from '../protocol/message.ts'
+
+/** The netrc file: read when it is wanted, or looked into only to tell that it has an entry. */
+export interface NetrcSettings {
+  readonly file: string
+  readonly isOn: boolean
+}
 
 export interface Settings {
   /** Absolute. */
@@ -41,7 +50,31 @@ export interface Settings {
   readonly userAgent: string
   /** PEM. */
   readonly ca: string | undefined
-  readonly existing: 'ask' | 'force' | 'skip'
+  /** PEM, shown to a job's own origin only. */
+  readonly clientCertificate: ClientCertificate | undefined
+  /** Servers' certificates are not verified. */
+  readonly isInsecure: boolean
+  /** `-u`: for every job that names no others, sent to its own origin only. */
+  readonly credentials: UserPassword | undefined
+  readonly auth: AuthMode
+  readonly netrc: NetrcSettings
+  /** Cookies are kept for the run; `file`: and come from and go to this Netscape file. */
+  readonly cookies: 'off' | 'run' | { readonly file: string }
+  readonly proxies: ProxyRules
+  /** `--block-private`: connections to public addresses only. */
+  readonly blocksPrivate: boolean
+  /** `--compressed`: bodies may come coded and are decoded. */
+  readonly decodes: boolean
+  /** Lower-case media types, `image/*` for all of a kind; undefined: any. */
+  readonly acceptTypes: readonly string[] | undefined
+  /** `--content-disposition`: the server may name the file. */
+  readonly serverNames: boolean
+  /** Two files, one name, found at the commit: refuse or rename; before a byte moves it is the list's affair. */
+  readonly onClash: 'fail' | 'rename'
+  /** Between two starts at one host, on average. */
+  readonly waitMs: number
+  /** `newer`: `-N`, files that mpdl did not fetch are asked for by their time and size. */
+  readonly existing: 'ask' | 'newer' | 'force' | 'skip'
   readonly fsync: 'file' | 'run' | 'none'
   readonly setMtime: boolean
   readonly hangTimeoutMs: number
@@ -68,6 +101,18 @@ export const DEFAULTS = Object.freeze({
   maxMemoryBytes: 256 * 2 ** 20,
   maxRedirects: 20,
   fsync: 'file',
+  auth: 'default',
+  clientCertificate: undefined,
+  isInsecure: false,
+  credentials: undefined,
+  cookies: 'off',
+  proxies: { noProxy: '' },
+  blocksPrivate: false,
+  decodes: false,
+  acceptTypes: undefined,
+  serverNames: false,
+  onClash: 'fail',
+  waitMs: 0,
   hangTimeoutMs: 30_000,
   killAfterMs: 5000,
 } satisfies Partial<Settings>)

@@ -10,6 +10,8 @@ import { makeDirs } from './make-dirs.ts'
 export interface FinishedFile {
   /** Absolute. */
   readonly path: string
+  /** Absolute: what its job's URL calls it. Another path only where a server gave the name. */
+  readonly target: string
   readonly urlKey: string
   readonly validator: Validator
   readonly sizeBytes: number
@@ -19,24 +21,36 @@ export interface FinishedFile {
 export interface StateDb {
   /** What mpdl left at this path, if it still knows. */
   find(path: string): FinishedFile | undefined
+  /** What the job of this target left under a name that the server gave. */
+  findNamed(target: string): FinishedFile | undefined
+  /** A job has one file: what it left under a name that a server gave before is no longer its own. */
   remember(file: FinishedFile): void
   close(): void
 }
 
 const FILE_NAME = 'state.sqlite'
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS finished (
     path TEXT PRIMARY KEY, url_key TEXT NOT NULL, etag TEXT, last_modified TEXT, is_date_strong INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL, mtime_ms REAL NOT NULL
-  ) WITHOUT ROWID`
+    size_bytes INTEGER NOT NULL, mtime_ms REAL NOT NULL, target TEXT
+  ) WITHOUT ROWID;
+  CREATE UNIQUE INDEX IF NOT EXISTS finished_by_target ON finished (target) WHERE target IS NOT NULL`
+
+interface Opened {
+  readonly db: DatabaseSync
+  readonly find: StatementSync
+  readonly findNamed: StatementSync
+  readonly remember: StatementSync
+  readonly forgetNamed: StatementSync
+}
 
 /** Opens on first use. `onProblem` is called once, with a sentence, when it has to do without. */
 export function openStateDb(dir: string, onProblem: (sentence: string) => void): StateDb {
-  let opened: { db: DatabaseSync; find: StatementSync; remember: StatementSync } | undefined
+  let opened: Opened | undefined
   let isBroken = false
 
-  function use<T>(action: (state: NonNullable<typeof opened>) => T): T | undefined {
+  function use<T>(action: (state: Opened) => T): T | undefined {
     if (isBroken) return undefined
     try {
       opened ??= open(dir)
@@ -60,14 +74,12 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
   }
 
   return {
-    find: (path) =>
-      use(({ find }) => {
-        const row = find.get(path)
-        return row === undefined ? undefined : fileOf(path, row)
-      }),
+    find: (path) => use(({ find }) => fileOf(find.get(path))),
+    findNamed: (target) => use(({ findNamed }) => fileOf(findNamed.get(target))),
     remember(file) {
       const { etag, lastModified, isDateStrong } = file.validator
-      use(({ remember }) =>
+      use(({ remember, forgetNamed }) => {
+        forgetNamed.run(file.target)
         remember.run(
           file.path,
           file.urlKey,
@@ -76,8 +88,9 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
           isDateStrong === true ? 1 : 0,
           file.sizeBytes,
           file.mtimeMs,
-        ),
-      )
+          file.target === file.path ? null : file.target,
+        )
+      })
     },
     close() {
       try {
@@ -91,7 +104,7 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
   }
 }
 
-function open(dir: string): { db: DatabaseSync; find: StatementSync; remember: StatementSync } {
+function open(dir: string): Opened {
   makeDirs(dir, 0o700)
   const path = join(dir, FILE_NAME)
   try {
@@ -113,20 +126,25 @@ function removeDatabase(dir: string): void {
   for (const suffix of ['', '-wal', '-shm']) rmSync(join(dir, FILE_NAME + suffix), { force: true })
 }
 
-function prepare(path: string): { db: DatabaseSync; find: StatementSync; remember: StatementSync } {
+function prepare(path: string): Opened {
   // Loaded late: a first run of a fresh list never needs it.
   const sqlite: typeof import('node:sqlite') = process.getBuiltinModule('node:sqlite')
   const db = new sqlite.DatabaseSync(path, { timeout: 2000 })
   try {
     chmodSync(path, 0o600)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    // Two runs may begin at once: the second must see what the first has made of an old database.
+    db.exec('BEGIN IMMEDIATE')
     const version = db.prepare('PRAGMA user_version').get()?.['user_version']
-    if (version !== 0 && version !== SCHEMA_VERSION) throw new Error('wrong schema')
-    db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`)
+    if (version === 1) db.exec('ALTER TABLE finished ADD COLUMN target TEXT')
+    else if (version !== 0 && version !== SCHEMA_VERSION) throw new Error('wrong schema')
+    db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
     return {
       db,
       find: db.prepare('SELECT * FROM finished WHERE path = ?'),
-      remember: db.prepare('INSERT OR REPLACE INTO finished VALUES (?, ?, ?, ?, ?, ?, ?)'),
+      findNamed: db.prepare('SELECT * FROM finished WHERE target = ?'),
+      remember: db.prepare('INSERT OR REPLACE INTO finished VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+      forgetNamed: db.prepare('DELETE FROM finished WHERE target = ?'),
     }
   } catch (error) {
     db.close()
@@ -134,11 +152,13 @@ function prepare(path: string): { db: DatabaseSync; find: StatementSync; remembe
   }
 }
 
-function fileOf(path: string, row: Record<string, unknown>): FinishedFile | undefined {
-  const { url_key, etag, last_modified, is_date_strong, size_bytes, mtime_ms } = row
-  if (typeof url_key !== 'string' || typeof size_bytes !== 'number' || typeof mtime_ms !== 'number') return undefined
+function fileOf(row: Record<string, unknown> | undefined): FinishedFile | undefined {
+  const { path, url_key, etag, last_modified, is_date_strong, size_bytes, mtime_ms, target } = row ?? {}
+  if (typeof path !== 'string' || typeof url_key !== 'string') return undefined
+  if (typeof size_bytes !== 'number' || typeof mtime_ms !== 'number') return undefined
   return {
     path,
+    target: typeof target === 'string' ? target : path,
     urlKey: url_key,
     validator: {
       ...(typeof etag === 'string' ? { etag } : {}),

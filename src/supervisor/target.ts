@@ -6,13 +6,16 @@ import type { Failure } from '../core/failure.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { makeDirs } from './make-dirs.ts'
 
+/** A file without anything special, as it looks from outside. */
+export interface PlainFile {
+  readonly kind: 'file'
+  readonly sizeBytes: number
+  readonly mtimeMs: number
+  readonly mode: number
+}
+
 /** How the last component looks: `missing`, a plain file that may be replaced, or why not. */
-export function inspectTarget(
-  path: string,
-):
-  | { kind: 'missing' }
-  | { kind: 'file'; sizeBytes: number; mtimeMs: number; mode: number }
-  | { kind: 'refused'; failure: Failure } {
+export function inspectTarget(path: string): PlainFile | { kind: 'missing' } | { kind: 'refused'; failure: Failure } {
   try {
     const stat = lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) return { kind: 'missing' }

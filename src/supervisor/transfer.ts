@@ -17,16 +17,13 @@ import type { Hardening } from '../isolation/hardening.ts'
 import type { ChildEnd, ChildRun } from './child-run.ts'
 import { diskFull, noRoomFor } from './disk-space.ts'
 import type { Exchange, Fit } from './exchange.ts'
-import type { FetchEvents } from './fetch.ts'
+import type { FetchContext, FetchEvents } from './fetch.ts'
 import { Fetch } from './fetch.ts'
-import type { JobChildContext } from './job-child.ts'
 import type { PartFile } from './part-file.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 import type { Helper, Seat } from './seat.ts'
-import type { Settings } from './settings.ts'
 
-export interface TransferContext extends JobChildContext {
-  readonly settings: Settings
+export interface TransferContext extends FetchContext {
   readonly hardening: Hardening
   readonly limiter: RateLimiter | undefined
   /** A child was sent to another host: true when it may go on now, false when `seat.resume` will be called. */
@@ -298,7 +295,9 @@ export class Transfer {
       const because = fetch.exchange.startOverBecause ?? 'the server sent the whole file'
       this.warnings.push(`started over, ${dropped} bytes dropped: ${because}`)
     }
-    const { validator, sizeBytes, lengthBytes = 0 } = answer
+    const { sizeBytes, lengthBytes = 0, coding } = answer
+    // What is stored is not what was sent: it can never be joined to other bytes of that version.
+    const validator = coding === undefined ? answer.validator : {}
     const isLarge = sizeBytes !== undefined && sizeBytes >= ALLOCATE_FROM_BYTES
     // What the part holds already is its own: kept when it goes on, freed when it starts over.
     const neededBytes = Math.max(0, (isRest ? (sizeBytes ?? 0) : lengthBytes) - part.allocatedBytes)

@@ -10,12 +10,16 @@ import type { RememberedFile } from '../core/verify.ts'
 export interface FileMemory {
   /** `path`: absolute. */
   find(path: string): RememberedFile | undefined
+  /** Where the file of this target is, when a server named it; both absolute. */
+  findNamed(target: string): string | undefined
   close(): void
 }
 
 interface Opened {
   readonly db: DatabaseSync
-  readonly query: StatementSync
+  readonly find: StatementSync
+  /** Undefined where the run that made the database knew nothing of names from servers. */
+  readonly findNamed: StatementSync | undefined
   /** Taken for a file that nobody writes. */
   readonly isImmutable: boolean
 }
@@ -27,14 +31,27 @@ export function openFileMemory(stateDir: string, onProblem: (sentence: string) =
   let opened: Opened | undefined
   let isOver = !existsSync(path)
 
-  const look = (file: string): Record<string, unknown> | undefined => {
+  type Row = Record<string, unknown> | undefined
+  const look = (query: (opened: Opened) => Row): Row => {
     opened ??= open(path, !isBeingWritten())
-    const row = opened.query.get(file)
+    const row = query(opened)
     if (!opened.isImmutable || !isBeingWritten()) return row
     // Somebody has begun to write. SQLite makes its log before it changes the database, so this comes in time.
     close()
     opened = open(path, false)
-    return opened.query.get(file)
+    return query(opened)
+  }
+
+  const tryToLook = (query: (opened: Opened) => Row): Row => {
+    if (isOver) return undefined
+    try {
+      return look(query)
+    } catch (error) {
+      isOver = true
+      const why = error instanceof Error ? error.message : String(error)
+      onProblem(`the state in ${stateDir} cannot be read (${why}); only the list and the logs are compared`)
+      return undefined
+    }
   }
 
   const close = () => {
@@ -44,16 +61,12 @@ export function openFileMemory(stateDir: string, onProblem: (sentence: string) =
 
   return {
     find(file) {
-      if (isOver) return undefined
-      try {
-        const { size_bytes: sizeBytes, mtime_ms: mtimeMs } = look(file) ?? {}
-        return typeof sizeBytes === 'number' && typeof mtimeMs === 'number' ? { sizeBytes, mtimeMs } : undefined
-      } catch (error) {
-        isOver = true
-        const why = error instanceof Error ? error.message : String(error)
-        onProblem(`the state in ${stateDir} cannot be read (${why}); only the list and the logs are compared`)
-        return undefined
-      }
+      const { size_bytes: sizeBytes, mtime_ms: mtimeMs } = tryToLook(({ find }) => find.get(file)) ?? {}
+      return typeof sizeBytes === 'number' && typeof mtimeMs === 'number' ? { sizeBytes, mtimeMs } : undefined
+    },
+    findNamed(target) {
+      const { path: named } = tryToLook(({ findNamed }) => findNamed?.get(target)) ?? {}
+      return typeof named === 'string' ? named : undefined
     },
     close() {
       isOver = true
@@ -69,7 +82,14 @@ function open(path: string, isImmutable: boolean): Opened {
   if (isImmutable) url.searchParams.set('immutable', '1')
   const db = new sqlite.DatabaseSync(url, { readOnly: true, timeout: 2000 })
   try {
-    return { db, query: db.prepare('SELECT size_bytes, mtime_ms FROM finished WHERE path = ?'), isImmutable }
+    const columns = db.prepare("SELECT name FROM pragma_table_info('finished')").all()
+    const hasNames = columns.some(({ name }) => name === 'target')
+    return {
+      db,
+      find: db.prepare('SELECT size_bytes, mtime_ms FROM finished WHERE path = ?'),
+      findNamed: hasNames ? db.prepare('SELECT path FROM finished WHERE target = ?') : undefined,
+      isImmutable,
+    }
   } catch (error) {
     db.close()
     throw error

@@ -3,8 +3,11 @@
 
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { safeComponent } from '../core/destination.ts'
 import type { JobRow, Outcome } from '../core/event.ts'
 import { OUTCOMES } from '../core/event.ts'
+import { fingerprint } from '../core/hash.ts'
 import type { RecordedFile } from '../core/verify.ts'
 import { Column } from './column.ts'
 import { codeOf } from './disk-failure.ts'
@@ -42,6 +45,8 @@ export class PastFiles {
   /** Position in `#digests` from 1; 0 without a digest. */
   readonly #digest = new Column(Uint32Array)
   readonly #digests = new Column(Uint32Array)
+  /** Of the few whose name is not their target's. */
+  readonly #serverNames = new Map<number, string>()
 
   constructor(options: PastFilesOptions) {
     this.#options = options
@@ -66,6 +71,12 @@ export class PastFiles {
       if (this.#read === runs.length) return undefined
       await this.#readNext()
     }
+  }
+
+  /** The name that a server gave the file, if the last run says so: for all others there is the state. */
+  async serverName(id: string): Promise<string | undefined> {
+    if (this.#read === 0) await this.#readNext()
+    return this.#serverNames.get(this.#find(id))
   }
 
   /** Takes in what a run under way has written since its log was read. */
@@ -111,7 +122,7 @@ export class PastFiles {
     return end
   }
 
-  #take({ id, outcome, size, sha256 }: JobRow, position: number): void {
+  #take({ id, out, outcome, size, sha256 }: JobRow, position: number): void {
     if (!JOB_ID.test(id)) return
     const known = this.#find(id)
     const at = known === ABSENT ? this.#add(id) : known
@@ -121,6 +132,10 @@ export class PastFiles {
     if (!isFinished || size === null || isKnown) return
     this.#run.set(at, position)
     this.#sizeBytes.set(at, size)
+    const name = basename(out)
+    // A log is a file like any other: what it says must not lead elsewhere.
+    if (fingerprint(out) !== id && safeComponent(name) === name) this.#serverNames.set(at, name)
+    else this.#serverNames.delete(at)
     this.#digest.set(at, sha256 !== null && SHA256.test(sha256) ? this.#addDigest(sha256) : 0)
   }
 

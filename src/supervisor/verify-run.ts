@@ -2,14 +2,14 @@
 // time. Changes nothing on disk. Knows nothing of how verdicts are shown.
 
 import { lstatSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Status } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
 import type { Checksum, ChecksumAlgorithm, Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
-import type { FileFacts, TargetFacts, Verdict } from '../core/verify.ts'
+import type { ExpectedDigest, FileFacts, TargetFacts, Verdict } from '../core/verify.ts'
 import { expectedDigest, isDoubtful, judge } from '../core/verify.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { ChildRun } from './child-run.ts'
@@ -55,6 +55,13 @@ export interface VerificationParts {
 /** A line on its way; those behind it may be done sooner. */
 interface Pending {
   done: VerifiedLine | undefined
+}
+
+/** What was seen of a job's file. */
+interface Look {
+  readonly facts: FileFacts
+  /** Absolute. */
+  readonly path: string
 }
 
 interface Reading {
@@ -207,44 +214,43 @@ export class Verification implements RunControls {
     if (fate.kind === 'bad') return { done: noJob(line, 'bad', fate.problem) }
     const job = list.read(index)
     if (job === undefined) return { done: noJob(line, 'bad', describe({ kind: 'list-changed' })) }
-    let facts = await this.#factsOf(job)
-    if (isDoubtful(facts)) {
+    let look = await this.#lookFor(job)
+    if (isDoubtful(look.facts)) {
       await past.readOn()
-      facts = await this.#factsOf(job)
+      look = await this.#lookFor(job)
     }
     if (this.#signal !== undefined) return undefined
-    const expected = expectedDigest(facts)
-    if (expected === undefined) return { done: verified(job, facts) }
+    const expected = expectedDigest(look.facts)
+    if (expected === undefined) return { done: this.#verified(job, look) }
     const pending: Pending = { done: undefined }
     const { sizeBytes } = expected
     const reading: Reading = { job, sizeBytes, startedAtMs: world.nowMs(), child: undefined }
     this.#readings.add(reading)
-    this.#read(reading, facts).then(
+    this.#read(reading, look).then(
       (done) => this.#inbox.push({ pending, done, reading }),
       (bug: unknown) => this.#inbox.push({ bug }),
     )
     return pending
   }
 
-  async #read(reading: Reading, first: FileFacts): Promise<VerifiedLine> {
+  async #read(reading: Reading, first: Look): Promise<VerifiedLine> {
     const { job } = reading
-    let facts = first
-    for (let look = 1; ; look++) {
-      const expected = expectedDigest(facts)
-      if (expected === undefined) return verified(job, facts)
-      const { checksum, sizeBytes } = expected
-      const digest = await this.#digest(reading, sizeBytes, checksum.algorithm)
-      const now = await this.#factsOf(job)
-      const isSettled = isSameFile(facts.target, now.target) || this.#signal !== undefined || look === MAX_LOOKS
-      if (isSettled) return verified(job, facts, digest, checksum.algorithm)
-      facts = now
+    let look = first
+    for (let looks = 1; ; looks++) {
+      const expected = expectedDigest(look.facts)
+      if (expected === undefined) return this.#verified(job, look)
+      const { algorithm } = expected.checksum
+      const digest = await this.#digest(reading, look.path, expected)
+      const now = await this.#lookFor(job)
+      const isSettled = isSameFile(look, now) || this.#signal !== undefined || looks === MAX_LOOKS
+      if (isSettled) return this.#verified(job, look, digest, algorithm)
+      look = now
     }
   }
 
-  async #digest(reading: Reading, sizeBytes: number, algorithm: ChecksumAlgorithm): Promise<Digest> {
-    const { job } = reading
-    const path = join(this.#parts.settings.dir, job.target)
-    const digest = await digestFile(this.#context, { job, attempt: 1, path, sizeBytes, algorithm }, (child) => {
+  async #digest(reading: Reading, path: string, { checksum, sizeBytes }: ExpectedDigest): Promise<Digest> {
+    const order = { job: reading.job, attempt: 1, path, sizeBytes, algorithm: checksum.algorithm }
+    const digest = await digestFile(this.#context, order, (child) => {
       reading.child = child
       if (this.#signal !== undefined) child.stop({ kind: 'cancelled', signal: this.#signal })
     })
@@ -253,22 +259,41 @@ export class Verification implements RunControls {
     return digest
   }
 
-  async #factsOf(job: Job): Promise<FileFacts> {
+  async #lookFor(job: Job): Promise<Look> {
     const { settings, past, memory } = this.#parts
-    const path = join(settings.dir, job.target)
+    const ownPath = join(settings.dir, job.target)
     const { checksum } = job.options
     // The part first: between the two looks a run may give it its final name.
-    const part = lookAtPart(path, this.#bootId)
+    const part = lookAtPart(ownPath, this.#bootId)
+    let path = memory.findNamed(ownPath) ?? ownPath
+    if (path === ownPath && part === undefined && isMissing(ownPath)) {
+      const name = await past.serverName(job.id)
+      if (name !== undefined) path = join(dirname(ownPath), name)
+    }
     const target = this.#lookAt(path, job.target)
     // What the list says needs no further witness.
     const needsWitness = target.kind === 'file' && checksum === undefined
-    return {
+    const facts = {
       checksum,
       target,
       part,
       lastOutcome: target.kind === 'missing' && part === undefined ? await past.lastOutcome(job.id) : undefined,
       recorded: needsWitness ? await past.recorded(job.id) : undefined,
       remembered: needsWitness ? memory.find(path) : undefined,
+    }
+    return { facts, path }
+  }
+
+  #verified(job: Job, { facts, path }: Look, digest?: Digest, algorithm?: ChecksumAlgorithm): VerifiedLine {
+    const { target } = facts
+    return {
+      ...judge(facts, digest),
+      line: job.line,
+      id: job.id,
+      url: redactUrl(job.urls[0]),
+      out: relative(this.#parts.settings.dir, path),
+      sizeBytes: target.kind === 'file' ? target.sizeBytes : null,
+      digest: digest?.ok === true && algorithm !== undefined ? { algorithm, hex: digest.hex } : null,
     }
   }
 
@@ -320,28 +345,17 @@ function* doneFirst(ahead: Pending[]): Generator<VerifiedLine, void, undefined> 
   }
 }
 
-function isSameFile(before: TargetFacts, now: TargetFacts): boolean {
+function isSameFile(before: Look, now: Look): boolean {
+  const [was, is] = [before.facts.target, now.facts.target]
   return (
-    before.kind === 'file' &&
-    now.kind === 'file' &&
-    before.sizeBytes === now.sizeBytes &&
-    before.mtimeMs === now.mtimeMs
+    before.path === now.path &&
+    was.kind === 'file' &&
+    is.kind === 'file' &&
+    was.sizeBytes === is.sizeBytes &&
+    was.mtimeMs === is.mtimeMs
   )
 }
 
 function noJob(line: number, verdict: 'skipped' | 'bad', reason: string): VerifiedLine {
   return { line, verdict, reason, proof: null, id: null, url: null, out: null, sizeBytes: null, digest: null }
-}
-
-function verified(job: Job, facts: FileFacts, digest?: Digest, algorithm?: ChecksumAlgorithm): VerifiedLine {
-  const { target } = facts
-  return {
-    ...judge(facts, digest),
-    line: job.line,
-    id: job.id,
-    url: redactUrl(job.urls[0]),
-    out: job.target,
-    sizeBytes: target.kind === 'file' ? target.sizeBytes : null,
-    digest: digest?.ok === true && algorithm !== undefined ? { algorithm, hex: digest.hex } : null,
-  }
 }

@@ -3,17 +3,16 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serve } from '../../src/child/serve.ts'
-import type { ChildMessage, Command } from '../../src/protocol/message.ts'
+import type { ChildMessage, Command, FetchTask } from '../../src/protocol/message.ts'
 import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
 
 export type Said<T extends ChildMessage['type']> = Extract<ChildMessage, { type: T }>
 export type Receive = Extract<Command, { type: 'receive' }>
 export type Claim = Said<'done' | 'failed' | 'refused'>
 
-export interface FetchOptions {
+/** A GET of nothing in particular, unless told otherwise. */
+export interface FetchOptions extends Partial<Omit<FetchTask, 'kind' | 'beatMs' | 'url'>> {
   readonly url: string
-  readonly headers?: readonly [string, string][]
-  readonly ca?: string | undefined
   readonly takeover?: boolean
   /** Instead of a new temporary file. */
   readonly path?: string
@@ -30,7 +29,7 @@ export class PlayedSupervisor {
   readonly #watchers = new Set<() => void>()
   #command: (command: Command) => void = () => {}
 
-  constructor({ url, headers = [], ca, takeover = true, path, openFlags = 'w+' }: FetchOptions) {
+  constructor({ takeover = true, path, openFlags = 'w+', ...fetch }: FetchOptions) {
     this.#path = path ?? join(this.#scratch, 'part')
     this.#descriptor = openSync(this.#path, openFlags)
     this.#hasLeft = new Promise((resolve) => {
@@ -48,8 +47,19 @@ export class PlayedSupervisor {
         { descriptor: this.#descriptor, takeover },
       )
     })
-    const task = { kind: 'fetch' as const, url, headers: [...headers], beatMs: 10, ...(ca === undefined ? {} : { ca }) }
-    this.send({ type: 'task', version: PROTOCOL_VERSION, task })
+    this.send({
+      type: 'task',
+      version: PROTOCOL_VERSION,
+      task: {
+        kind: 'fetch',
+        method: 'GET',
+        headers: [],
+        beatMs: 10,
+        isInsecure: false,
+        blocksPrivate: false,
+        ...fetch,
+      },
+    })
   }
 
   send(command: Command): void {

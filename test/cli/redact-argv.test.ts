@@ -23,6 +23,45 @@ test.each([
     ['-H', 's3cret without a colon'],
     ['-H', '***'],
   ],
+  [
+    ['-cH', 'Cookie: s3cret'],
+    ['-cH', 'Cookie: ***'],
+  ],
+  [
+    ['-Nu', 'me:s3cret', '-j', '4'],
+    ['-Nu', 'me:***', '-j', '4'],
+  ],
+  [['-ume:s3cret:s3cret'], ['-ume:***']],
+  [
+    ['-u', ':s3cret'],
+    ['-u', ':***'],
+  ],
+  [
+    ['-u', 'me'],
+    ['-u', 'me'],
+  ],
+  [
+    ['--user', 'me:s3cret'],
+    ['--user', 'me:***'],
+  ],
+  [['--user=me:s3cret'], ['--user=me:***']],
+  [
+    ['--proxy', 'http://me:s3cret@h:1'],
+    ['--proxy', 'http://***@h:1'],
+  ],
+  [['--proxy=socks5h://me:s3cret@h:1'], ['--proxy=socks5h://***@h:1']],
+  [
+    ['--proxy', 'me:s3cret@h:1'],
+    ['--proxy', '***@h:1'],
+  ],
+  [
+    ['-j', '-u', 'me:s'],
+    ['-j', '-u', 'me:s'],
+  ],
+  [
+    ['--', '-u', 'me:s'],
+    ['--', '-u', 'me:s'],
+  ],
   [['https://me:s3cret@h/f?token=s3cret&page=2'], ['https://***@h/f?token=***&page=2']],
   [
     ['-d', 'Header', '-j', '4', '--', 'list'],

@@ -6,10 +6,13 @@ import {
   headerLine,
   injection,
   integer,
+  mediaTypes,
   minSpeed,
   outPattern,
+  proxy,
   reportPath,
   size,
+  userPassword,
 } from '../../src/cli/values.ts'
 
 describe('a value that is right', () => {
@@ -25,6 +28,12 @@ describe('a value that is right', () => {
     [minSpeed, 'off', { bytesPerSecond: 0, windowMs: 600_000 }],
     [outPattern, 'image-%n.jpg', 'image-%n.jpg'],
     [outPattern, '100%%.jpg', '100%%.jpg'],
+    [userPassword, 'me:a:b', { user: 'me', password: 'a:b' }],
+    [userPassword, 'me:', { user: 'me', password: '' }],
+    [userPassword, ':token', { user: '', password: 'token' }],
+    [userPassword, 'me', { user: 'me', password: undefined }],
+    [proxy, 'h:1', 'http://h:1'],
+    [mediaTypes, 'Application/PDF, image/*', ['application/pdf', 'image/*']],
   ] as const)('%o takes %s', (parse, text, value) => {
     expect(parse(text)).toEqual(value)
   })
@@ -38,6 +47,7 @@ describe('a value that is right', () => {
       { fault: 'spin', line: 2, isEveryAttempt: false },
       { fault: 'segv', line: 3, isEveryAttempt: true },
     ])
+    expect(mediaTypes('text/csv', mediaTypes('image/*'))).toEqual(['image/*', 'text/csv'])
     expect(reportPath('b.txt', reportPath('a.json'))).toEqual(['a.json', 'b.txt'])
   })
 })
@@ -60,6 +70,13 @@ describe('a value that is wrong', () => {
     [injection, 'spin', 'KIND@LINE'],
     [outPattern, 'a%b', '%n'],
     [reportPath, 'report.pdf', '.json or .txt'],
+    [userPassword, '', 'USER:PASSWORD'],
+    [userPassword, 'me\n:x', 'no server accepts'],
+    [proxy, 'ftp://h', 'http, https, socks5 and socks5h'],
+    [mediaTypes, 'pdf', 'application/pdf'],
+    [mediaTypes, 'image/*,', 'application/pdf'],
+    [mediaTypes, '*/*', 'application/pdf'],
+    [mediaTypes, 'text/html; charset=utf-8', 'application/pdf'],
   ] as const)('%o refuses %s and says what is allowed', (parse, text, allowed) => {
     expect(() => parse(text)).toThrow(allowed)
   })

@@ -1,7 +1,7 @@
-// Decides whether a page in the place of a file is noticed.
+// Decides whether a page or a coded body in the place of a file is noticed.
 
 import { expect, test } from 'vitest'
-import { contentWarning } from '../../src/core/content-warning.ts'
+import { contentWarnings } from '../../src/core/content-warning.ts'
 
 test.each([
   ['text/html; charset=utf-8', 'a/form.pdf', true],
@@ -11,5 +11,16 @@ test.each([
   ['text/html', 'pdf', false],
   [undefined, 'form.pdf', false],
 ])('%s for %s: warned is %s', (contentType, target, isWarned) => {
-  expect(contentWarning(contentType, target) !== undefined).toBe(isWarned)
+  const content = { isDecoded: false, ...(contentType === undefined ? {} : { contentType }) }
+  expect(contentWarnings(content, target)).toHaveLength(isWarned ? 1 : 0)
+})
+
+test.each([
+  ['gzip', 'form.pdf', false, ['stored as sent, coded gzip (--compressed decodes)']],
+  ['gzip', 'form.pdf', true, []],
+  ['gzip', 'linux.tar.gz', false, []],
+  ['identity', 'form.pdf', false, []],
+  ['\u001b[31m', 'x', false, ['stored as sent, coded \\x1b[31m (--compressed decodes)']],
+])('coded %j for %s, decoded: %s', (contentEncoding, target, isDecoded, warnings) => {
+  expect(contentWarnings({ contentEncoding, isDecoded }, target)).toEqual(warnings)
 })

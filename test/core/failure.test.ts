@@ -44,6 +44,15 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
       "/d/a.part exists and is not a part of mpdl's; move it away, remove it, or continue it with -c",
     ],
   ],
+  'name-taken': [
+    'file',
+    'failed',
+    false,
+    [
+      { kind: 'name-taken', path: '/d/a.pdf' },
+      "/d/a.pdf is taken, and the server's name is no reason to replace it; use out= or --on-clash rename",
+    ],
+  ],
   'disk-error': [
     'file',
     'failed',
@@ -97,6 +106,43 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'truncated', receivedBytes: 10 }, 'the connection broke after 10 B of unknown length'],
     [{ kind: 'truncated', receivedBytes: 10, expectedBytes: 20 }, 'the connection ended after 10 B of 20 B'],
   ],
+  proxy: [
+    'network',
+    'failed',
+    true,
+    [{ kind: 'proxy', proxy: 'p:3128', code: 'ECONNREFUSED' }, 'proxy p:3128: connection refused (ECONNREFUSED)'],
+    [{ kind: 'proxy', proxy: 'p:1080', code: 'ECONNRESET' }, 'proxy p:1080: the connection was reset (ECONNRESET)'],
+    [{ kind: 'proxy', proxy: 'p:1080', code: 'odd' }, 'proxy p:1080: odd'],
+    [{ kind: 'proxy', proxy: 'p:3128', code: 'x', status: 502 }, 'proxy p:3128 refused: HTTP 502 Bad Gateway'],
+    [{ kind: 'proxy', proxy: 'p:3128', code: 'x', status: 503 }, 'proxy p:3128 refused: HTTP 503 Service Unavailable'],
+  ],
+  'private-address': [
+    'protocol',
+    'failed',
+    false,
+    [
+      { kind: 'private-address', host: 'intra', address: '10.0.0.1' },
+      'intra is 10.0.0.1, which is no public address (--block-private)',
+    ],
+  ],
+  'type-refused': [
+    'protocol',
+    'failed',
+    false,
+    [
+      { kind: 'type-refused', contentType: 'text/html', accepted: ['application/pdf', 'image/*'] },
+      'the server sends text/html; accepted is application/pdf, image/* (--accept-type)',
+    ],
+  ],
+  'broken-coding': [
+    'protocol',
+    'failed',
+    false,
+    [
+      { kind: 'broken-coding', coding: 'gzip', code: 'Z_DATA_ERROR' },
+      "the body's gzip coding is broken (Z_DATA_ERROR)",
+    ],
+  ],
   'host-down': [
     'network',
     'failed',
@@ -118,7 +164,11 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
       { kind: 'unauthorized', status: 401, scheme: 'Basic' },
       'HTTP 401 Unauthorized: the server wants credentials (Basic)',
     ],
-    [{ kind: 'unauthorized', status: 407 }, /^HTTP 407 Proxy Authentication Required: the server wants credentials$/],
+    [
+      { kind: 'unauthorized', status: 401, hint: 'the password was refused' },
+      'HTTP 401 Unauthorized: the server wants credentials; the password was refused',
+    ],
+    [{ kind: 'unauthorized', status: 407 }, /^HTTP 407 Proxy Authentication Required: the proxy wants credentials$/],
   ],
   protocol: [
     'protocol',
@@ -261,6 +311,8 @@ test('exactly the statuses of the contract are transient', () => {
     isTransient({ kind: 'http-status', status }),
   )
   expect(transient).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524])
+  const ofProxy = (status: number) => isTransient({ kind: 'proxy', proxy: 'p', code: 'x', status })
+  expect([ofProxy(403), ofProxy(407), ofProxy(502)]).toEqual([false, false, true])
 })
 
 test('only what never reached the host is a connect failure', () => {
@@ -273,8 +325,10 @@ test('only what never reached the host is a connect failure', () => {
     network('ENETUNREACH'),
     network('ENETDOWN'),
     network('EHOSTDOWN'),
+    { kind: 'proxy', proxy: 'p', code: 'ECONNREFUSED' },
   ]
   for (const failure of failures) expect(isConnectFailure(failure)).toBe(true)
   expect(isConnectFailure(network('ECONNRESET'))).toBe(false)
+  expect(isConnectFailure({ kind: 'proxy', proxy: 'p', code: 'x', status: 502 })).toBe(false)
   expect(isConnectFailure({ kind: 'headers-timeout', afterMs: 1 })).toBe(false)
 })

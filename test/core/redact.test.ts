@@ -107,4 +107,7 @@ test('every URL in a longer text is redacted, and the text around it stays', () 
   expect(redactText('fetch "https://u:p@h/a?token=x" failed, then http://h/b?page=1')).toBe(
     'fetch "https://***@h/a?token=***" failed, then http://h/b?page=1',
   )
+  expect(redactText('by socks5h://u:p@h:1080 and socks5://u:p@[::1]')).toBe(
+    'by socks5h://***@h:1080 and socks5://***@[::1]',
+  )
 })

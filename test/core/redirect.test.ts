@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { describe as tell } from '../../src/core/failure.ts'
 import type { EntryOptions, Job } from '../../src/core/job.ts'
 import { decideHop, headersFor, hostOf } from '../../src/core/redirect.ts'
-import { requestFor, urlKey } from '../../src/core/request.ts'
+import { requestFor, type Sender, urlKey } from '../../src/core/request.ts'
+import type { Ask } from '../../src/core/response.ts'
 
 const FROM = 'https://example.com/a/b?c=d'
 const go = (location: string, from = FROM) => decideHop(from, location, 0, 20)
@@ -103,33 +104,56 @@ describe('the request', () => {
     url: string,
     options: EntryOptions = {},
     requestedUrl = url,
-    runHeaders: readonly (readonly [string, string])[] = [],
+    more: Partial<Sender> = {},
+    ask: Ask = { kind: 'whole' },
   ) => {
     const job: Job = { index: 0, line: 1, id: 'id', urls: [requestedUrl], target: 'x', options }
-    const { headers, ...rest } = requestFor(
-      url,
-      { kind: 'whole' },
-      { job, requestedUrl, runHeaders, userAgent: 'mpdl' },
-    )
+    const nothing = { runHeaders: [], authorization: undefined, cookie: undefined, decodes: false }
+    const { headers, ...rest } = requestFor(url, ask, { ...nothing, job, requestedUrl, userAgent: 'mpdl', ...more })
     return { ...rest, headers: Object.fromEntries(headers) }
   }
   const PLAIN = { 'User-Agent': 'mpdl', Accept: '*/*', 'Accept-Encoding': 'identity' }
-  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
 
   test('carries no credentials and no fragment in its URL', () => {
-    expect(requested('https://me:p%40ss@h/x?y#z')).toEqual({
-      url: 'https://h/x?y',
-      headers: { ...PLAIN, Authorization: basic('me:p@ss') },
+    expect(requested('https://me:p%40ss@h/x?y#z')).toEqual({ method: 'GET', url: 'https://h/x?y', headers: PLAIN })
+  })
+
+  test('that only looks has no body to answer with', () => {
+    const ask = { kind: 'if-newer', sizeBytes: 1, modifiedMs: 0 } as const
+    expect(requested('https://h/', {}, 'https://h/', {}, ask).method).toBe('HEAD')
+  })
+
+  test('may be answered with a coding only where the whole file comes, and only when that is decoded', () => {
+    const coding = (ask: Ask, decodes: boolean) =>
+      requested('https://h/', {}, 'https://h/', { decodes }, ask).headers['Accept-Encoding']
+    const validator = { etag: '"v"' }
+    const target: Ask = { kind: 'if-changed', of: 'target', validator }
+    expect([coding({ kind: 'whole' }, true), coding(target, true)]).toEqual(['gzip, deflate, br', 'gzip, deflate, br'])
+    const others: Ask[] = [
+      { kind: 'rest', offsetBytes: 1, validator },
+      { kind: 'continue', offsetBytes: 1, writtenAtMs: 0 },
+      { kind: 'if-changed', of: 'part', validator },
+      { kind: 'if-newer', sizeBytes: 1, modifiedMs: 0 },
+    ]
+    for (const ask of others) expect(coding(ask, true)).toBe('identity')
+    expect([coding({ kind: 'whole' }, false), coding(target, false)]).toEqual(['identity', 'identity'])
+  })
+
+  test('says who asks as it is told, unless the caller says it in words of his own', () => {
+    const more = { authorization: 'Basic eDp5' }
+    expect(requested('https://h/', {}, 'https://h/', more).headers.Authorization).toBe('Basic eDp5')
+    const options: EntryOptions = { headers: [['authorization', 'Bearer t']] }
+    expect(requested('https://h/', options, 'https://h/', more).headers).toEqual({
+      ...PLAIN,
+      authorization: 'Bearer t',
     })
   })
 
-  test('takes the user of the options before that of the URL, in UTF-8', () => {
-    const { headers } = requested('https://me:old@h/', { user: 'Jürgen', password: '€' })
-    expect(headers.Authorization).toBe(basic('Jürgen:€'))
-  })
-
-  test('takes a password that is no escape as it is', () => {
-    expect(requested('https://me:100%@h/').headers.Authorization).toBe(basic('me:100%'))
+  test('has one Cookie, the caller’s before those of the jar, which alone may go to another origin', () => {
+    const options: EntryOptions = { headers: [['cookie', 'a=1']] }
+    const more = { cookie: 'b=2; c=3' }
+    expect(requested('https://h/', options, 'https://h/', more).headers).toEqual({ ...PLAIN, Cookie: 'a=1; b=2; c=3' })
+    expect(requested('https://i/', options, 'https://h/', more).headers).toEqual({ ...PLAIN, Cookie: 'b=2; c=3' })
   })
 
   test('prefers what was said of this job to what was said of all, and its own needs to both', () => {
@@ -142,11 +166,13 @@ describe('the request', () => {
         ],
       },
       'https://h/',
-      [
-        ['X-Api-Key', 'run'],
-        ['Accept', 'text/html'],
-        ['Authorization', 'Bearer t'],
-      ],
+      {
+        runHeaders: [
+          ['X-Api-Key', 'run'],
+          ['Accept', 'text/html'],
+          ['Authorization', 'Bearer t'],
+        ],
+      },
     )
     expect(headers).toEqual({
       'User-Agent': 'mpdl',
@@ -158,13 +184,12 @@ describe('the request', () => {
   })
 
   test('to another origin says nothing of the caller, and to the first one again all', () => {
-    const options = { user: 'me', password: 'canary', headers: [['Cookie', 'canary']] } as const
+    const options = { headers: [['Cookie', 'canary']] } as const
     const runHeaders = [['X-Api-Key', 'canary']] as const
     for (const url of ['http://h/', 'https://h:444/', 'https://sub.h/', 'https://i/']) {
-      expect(requested(url, options, 'https://h/', runHeaders)).toEqual({ url, headers: PLAIN })
+      expect(requested(url, options, 'https://h/', { runHeaders })).toEqual({ method: 'GET', url, headers: PLAIN })
     }
-    expect(requested('https://h/there', options, 'https://h/', runHeaders).headers).toMatchObject({
-      Authorization: basic('me:canary'),
+    expect(requested('https://h/there', options, 'https://h/', { runHeaders }).headers).toMatchObject({
       Cookie: 'canary',
       'X-Api-Key': 'canary',
     })

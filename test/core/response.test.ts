@@ -372,6 +372,116 @@ describe('Retry-After', () => {
   )
 })
 
+describe('a body that is decoded', () => {
+  const take = (headers: Fields) =>
+    decideResponse(
+      WHOLE,
+      { status: 200, headers: Object.entries(headers) },
+      { nowMs: NOW, decodes: true, maxFileSizeBytes: 5 },
+    )
+
+  test.each([
+    ['gzip', 'gzip'],
+    ['X-GZIP', 'gzip'],
+    ['deflate', 'deflate'],
+    [' br ', 'br'],
+  ])(
+    'comes as %s, of a length that nobody knows, and is neither shared out nor judged by its coded size',
+    (sent, coding) => {
+      const headers = { 'content-encoding': sent, 'content-length': '7', etag: '"v"', 'accept-ranges': 'bytes' }
+      expect(take(headers)).toEqual({
+        do: 'receive',
+        offsetBytes: 0,
+        validator: { etag: '"v"' },
+        isRangeable: false,
+        coding,
+        codedBytes: 7,
+      })
+      expect(take({ 'content-encoding': sent })).not.toHaveProperty('codedBytes')
+    },
+  )
+
+  test.each(['zstd', 'gzip, br', 'compress'])('is refused when it comes as %s, which was not offered', (sent) => {
+    expect(take({ 'content-encoding': sent })).toEqual(failed({ kind: 'protocol', code: 'coding-unasked' }))
+  })
+
+  test.each(['identity', ''])('is as any other when it is not coded after all (%j)', (sent) => {
+    expect(take({ 'content-encoding': sent, 'content-length': '5' })).toMatchObject({ lengthBytes: 5, sizeBytes: 5 })
+    expect(take({ 'content-encoding': sent, 'content-length': '6' })).toMatchObject({ failure: { kind: 'too-large' } })
+  })
+
+  test('is taken as it was sent where nobody asked for a coding', () => {
+    expect(decide(WHOLE, 200, { 'content-encoding': 'gzip', 'content-length': '7' })).toMatchObject({ sizeBytes: 7 })
+  })
+})
+
+describe('the media type', () => {
+  const take = (type: string | undefined, ask: Ask = WHOLE, status = 200) =>
+    decideResponse(
+      ask,
+      { status, headers: type === undefined ? [] : [['Content-Type', type]] },
+      { nowMs: NOW, acceptTypes: ['application/pdf', 'image/*'] },
+    )
+
+  test.each(['application/pdf', 'Application/PDF; x=y', 'image/png', 'IMAGE/svg+xml;a'])('%s is accepted', (type) => {
+    expect(take(type)).toMatchObject({ do: 'receive' })
+  })
+
+  test.each([
+    ['text/html', 'text/html'],
+    ['text/html; charset=utf-8', 'text/html'],
+    ['application/pdfx', 'application/pdfx'],
+    ['imagery/png', 'imagery/png'],
+    [undefined, 'no type'],
+    ['\u001b[31m', '\\x1b[31m'],
+  ])('%j is not, and is named', (type, contentType) => {
+    const refused = failed({ kind: 'type-refused', contentType, accepted: ['application/pdf', 'image/*'] })
+    expect([take(type), take(type, REST, 206)]).toEqual([refused, refused])
+  })
+
+  test('of a redirect or an error says nothing', () => {
+    expect(take('text/html', WHOLE, 404)).toEqual(failed({ kind: 'http-status', status: 404 }))
+    expect(take('text/html', OF_TARGET, 304)).toEqual({ do: 'unchanged', of: 'target' })
+  })
+})
+
+describe('a look at what is there', () => {
+  const LOOK: Ask = { kind: 'if-newer', sizeBytes: 1000, modifiedMs: NOW + 500 }
+  const date = (ms: number) => new Date(ms).toUTCString()
+  const look = (modifiedMs: number, sizeBytes = 1000) =>
+    decide(LOOK, 200, { 'Last-Modified': date(modifiedMs), 'Content-Length': `${sizeBytes}` })
+
+  test('leaves a file that is as large as the server’s and not older', () => {
+    expect([look(NOW), look(NOW - 9e9), look(NOW + 1000)]).toEqual(Array(3).fill({ do: 'unchanged', of: 'target' }))
+  })
+
+  test('asks for it when it is younger on the server, or of another size', () => {
+    expect(look(NOW + 2000)).toEqual({ do: 'ask-whole', reason: 'it is younger on the server' })
+    expect(look(NOW, 999)).toEqual({ do: 'ask-whole', reason: 'it has 999 bytes on the server' })
+  })
+
+  test('asks for it when the server does not tell enough', () => {
+    expect(decide(LOOK, 200, { 'content-length': '1000' })).toMatchObject({
+      reason: 'the server tells no Last-Modified',
+    })
+    expect(decide(LOOK, 200, { 'last-modified': date(NOW) })).toMatchObject({ reason: 'the server tells no size' })
+    expect(decide(LOOK, 200, { 'last-modified': 'x', 'content-length': '1000' })).toMatchObject({ do: 'ask-whole' })
+  })
+
+  test.each([400, 403, 404, 405, 500, 501])(
+    'asks for it when the server answers %i, which a GET may not get',
+    (status) => {
+      expect(decide(LOOK, status)).toMatchObject({ do: 'ask-whole' })
+    },
+  )
+
+  test('takes a redirect, a challenge and a plea for peace as they are', () => {
+    expect(decide(LOOK, 301, { location: '/x' })).toEqual({ do: 'redirect', location: '/x' })
+    expect(decide(LOOK, 401)).toEqual(failed({ kind: 'unauthorized', status: 401 }))
+    expect(decide(LOOK, 429)).toEqual(failed({ kind: 'http-status', status: 429 }))
+  })
+})
+
 describe('asking', () => {
   const IDENTITY = ['Accept-Encoding', 'identity']
 

@@ -428,6 +428,18 @@ describe('one after the other', () => {
     expect(schedule.wakeAtMs()).toBeUndefined()
   })
 
+  test('with a pause between starts a host gets them one by one, whoever wants to start', () => {
+    const pauses = [100, 50, 200]
+    const schedule = new Schedule(4, 4, RULES, () => pauses.shift() ?? 0)
+    for (const [index, of] of [0, 0, 1, 0].entries()) schedule.add(index, of)
+    expect(started(schedule)).toEqual([0, 2])
+    expect(schedule.wakeAtMs()).toBe(50)
+    expect([started(schedule, 99), schedule.move(0, 1, 0, 99)]).toEqual([[], false])
+    expect([schedule.grants(99), schedule.grants(100)]).toEqual([[], [0]])
+    schedule.release(0)
+    expect([started(schedule, 299), started(schedule, 300)]).toEqual([[], [1]])
+  })
+
   test('a host that could not be reached is asked by one job alone, which is called a probe', () => {
     const schedule = new Schedule(9, 8, rulesOf(8))
     for (let index = 0; index < 9; index++) schedule.add(index, 0)

@@ -61,6 +61,7 @@ describe('job lines', () => {
       timeout: '2m',
       tries: 3,
       split: '4',
+      proxy: 'proxy.test:3128',
     }
     expect(entryOf(JSON.stringify(json))).toEqual({
       line: 1,
@@ -79,8 +80,10 @@ describe('job lines', () => {
         timeoutMs: 120_000,
         tries: 3,
         split: 4,
+        proxy: 'http://proxy.test:3128',
       },
     })
+    expect(entryOf('{"url":"https://h/x","proxy":"none"}').options.proxy).toBe('none')
     expect(entryOf('{"url":"https://h/x","headers":["A: b"]}').options.headers).toEqual([['A', 'b']])
   })
 
@@ -133,7 +136,7 @@ describe('job lines', () => {
 })
 
 describe('JSON rows', () => {
-  const known = 'known are url, out, dir, checksum, headers, user, password, deadline, timeout, tries, split'
+  const known = 'known are url, out, dir, checksum, headers, user, password, deadline, timeout, tries, split, proxy'
   test.each([
     ['{"url":', 'is not valid JSON; a JSON row is one object on one line, such as {"url": "https://example.com/x"}'],
     ['{}', 'has no "url"; add "url": "https://…" to the object'],
@@ -209,7 +212,7 @@ describe('option lines', () => {
     },
   )
 
-  const known = 'known are out, dir, checksum, header, user, password, deadline, timeout, tries, split'
+  const known = 'known are out, dir, checksum, header, user, password, deadline, timeout, tries, split, proxy'
   test.each([
     ['checksm=sha-256=00', 'option "checksm=" is unknown; did you mean checksum=?'],
     ['headers=A: b', 'option "headers=" is unknown; did you mean header=?'],
@@ -244,6 +247,7 @@ describe('option lines', () => {
     ['timeout=25d', 'timeout is "25d"; it must be a duration from 1ms to 24d, such as 250ms, 30s, 5m or 6h'],
     ['tries=0', 'tries is "0"; it must be a whole number from 1 to 1000'],
     ['tries=1001', 'tries is "1001"; it must be a whole number from 1 to 1000'],
+    ['proxy=', 'proxy is no valid URL; write http://host:port, or none to ask directly'],
     ['split=-1', 'split is "-1"; it must be a whole number from 1 to 64'],
   ])('%j: %s', (text, problem) => {
     expect(option(text)).toEqual([`2: ${problem}`])

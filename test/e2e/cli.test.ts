@@ -73,7 +73,11 @@ describe('a mistake on the command line', () => {
     [['-d', '/proc/nowhere/below', url], 73, /cannot write into \/proc\/nowhere\/below: ENOENT/],
     [['-O', url], 64, /unknown option '-O'; curl -O is what mpdl does anyway/],
     [['-i', 'list.txt'], 64, /unknown option '-i'; wget -i LIST: give the list as an operand/],
-    [['-u', 'me:canary', url], 64, /unknown option '-u'; user= and password= in the list/],
+    [['-u', '', url], 64, /option -u: it is empty/],
+    [['doctor', 'who', 'what'], 64, /too many arguments for 'doctor'/],
+    [['-x', 'http://me:canary@p', url], 64, /unknown option '-x'; .*--proxy/],
+    [['--proxy', 'ftp://me:canary@p', url], 64, /--proxy/],
+    [['--cookie-jar', '/dev/null', url], 78, /\/dev\/null/],
     [['--location', url], 64, /redirects are followed anyway/],
     [['--retry=3', url], 64, /--tries N \(the first attempt counts\)/],
     [['explain'], 64, /missing required argument/],
@@ -83,7 +87,6 @@ describe('a mistake on the command line', () => {
     [['report', './list.ndjson'], 66, /no file \.\/list\.ndjson/],
     [['report', '--format', 'html'], 64, /Allowed choices are text, json/],
     [['retry-failed'], 66, /no runs in /],
-    [['doctor', 'who'], 64, /too many arguments for 'doctor'/],
   ]
   let results: Map<Mistake, Ended>
   beforeAll(async () => {
@@ -118,18 +121,26 @@ describe('help and version', () => {
     expect([...few].filter((name) => !every.has(name))).toEqual([])
     expect([...every].filter((name) => !few.has(name)).sort()).toEqual(
       [
+        '--auth',
+        '--block-private',
+        '--cert',
         '--fsync',
         '--hang-timeout',
         '--inject',
+        '--insecure',
         '--isolate',
+        '--key',
         '--kill-after',
         '--log-dir',
         '--log-keep',
         '--max-memory',
         '--max-redirects',
         '--min-disk-free',
+        '--netrc-file',
+        '--no-config',
         '--no-log',
         '--no-mtime',
+        '--no-proxy',
         '--retry-after-max',
         '--retry-delay',
         '--sandbox',
@@ -399,7 +410,9 @@ describe('mpdl retry-failed', () => {
     const refused = await runAgain(home)
     expect([refused.ended.code, refused.ended.stderr]).toEqual([
       64,
-      expect.stringMatching(/was given X-Night: \*\*\*, which its log does not hold; give it again with -H\n$/),
+      expect.stringMatching(
+        /was given -H with a secret, which its log does not hold; give it again, or keep it in a file for --config/,
+      ),
     ])
     const second = await runAgain(home, ['-H', 'X-Night: again', '--run-deadline', '30s'])
     expect([second.ended.code, second.ended.stderr]).toEqual([0, ''])

@@ -188,13 +188,13 @@ const FAULTS: readonly Fault[] = [
     name: '[unauthorized] 401 names the scheme that is wanted',
     path: '/auth-echo/unauthorized.bin',
     kind: 'unauthorized',
-    says: /^HTTP 401 Unauthorized: the server wants credentials \(Basic\)$/,
+    says: /^HTTP 401 Unauthorized: the server wants credentials \(Basic\); -u USER or user= gives them$/,
   },
   {
     name: '[unauthorized] 407',
     path: '/status/407',
     kind: 'unauthorized',
-    says: /^HTTP 407 Proxy Authentication Required: the server wants credentials$/,
+    says: /^HTTP 407 Proxy Authentication Required: the proxy wants credentials$/,
   },
   {
     name: '[too-many-redirects] [threat:endless] redirects in a circle',

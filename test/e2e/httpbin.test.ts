@@ -1,8 +1,12 @@
 // Proves the built program against httpbin, a server that nobody here has written. Knows nothing of mpdl's insides.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { findHttpbin, requireServer, startHttpbin, type TestServer } from '../fixtures/servers.ts'
-import { type Ended, ONCE, run } from './run-mpdl.ts'
+import type { JobRow } from '../../src/core/event.ts'
+import { curl } from '../fixtures/curl.ts'
+import { findHttpbin, findProgram, requireServer, startHttpbin, type TestServer } from '../fixtures/servers.ts'
+import { type Ended, filesIn, newHome, ONCE, run } from './run-mpdl.ts'
 
 type Case = {
   readonly name: string
@@ -11,6 +15,92 @@ type Case = {
   readonly options?: readonly string[]
   readonly check?: (bytes: Buffer) => void
 }
+
+/** The same question by mpdl and by curl; `curls` where its options have other names. */
+type Same = {
+  readonly name: string
+  readonly path: string
+  readonly ours?: readonly string[]
+  readonly curls?: readonly string[]
+  readonly isCoded?: boolean
+  /** What is compared, where the bytes themselves carry the time of day. */
+  readonly decode?: (bytes: Buffer) => Buffer
+}
+
+const SECRET = ['-u', 'u:p'] as const
+const SAME: readonly Same[] = [
+  ...['MD5', 'SHA-256', 'SHA-256/never', 'SHA-256/0', 'SHA-256/1', 'SHA-512'].flatMap((path): Same[] => [
+    {
+      name: 'digest',
+      path: `/digest-auth/auth/u/p/${path}`,
+      ours: [...SECRET, '--auth', 'digest'],
+      curls: [...SECRET, '--digest'],
+    },
+    {
+      name: 'the strongest that is offered',
+      path: `/digest-auth/auth/u/p/${path}`,
+      ours: [...SECRET, '--auth', 'any'],
+      curls: [...SECRET, '--anyauth'],
+    },
+  ]),
+  {
+    name: 'digest without qop',
+    path: '/digest-auth/no/u/p/MD5',
+    ours: [...SECRET, '--auth', 'digest'],
+    curls: [...SECRET, '--digest'],
+  },
+  {
+    name: 'digest and its cookies',
+    path: '/digest-auth/auth/u/p/MD5?require-cookie=true',
+    ours: [...SECRET, '--auth', 'digest', '--cookies'],
+    curls: [...SECRET, '--digest', '-b', ''],
+  },
+  {
+    name: 'digest with a wrong password',
+    path: '/digest-auth/auth/u/other/MD5',
+    ours: [...SECRET, '--auth', 'digest'],
+    curls: [...SECRET, '--digest'],
+  },
+  { name: 'Basic', path: '/basic-auth/u/p', ours: SECRET },
+  { name: 'Basic, wrong', path: '/basic-auth/u/other', ours: SECRET },
+  {
+    name: 'Basic where only a digest would be said',
+    path: '/basic-auth/u/p',
+    ours: [...SECRET, '--auth', 'digest'],
+    curls: [...SECRET, '--digest'],
+  },
+  {
+    name: 'Basic when asked',
+    path: '/basic-auth/u/p',
+    ours: [...SECRET, '--auth', 'any'],
+    curls: [...SECRET, '--anyauth'],
+  },
+  { name: 'a door without a bell', path: '/hidden-basic-auth/u/p', ours: SECRET },
+  {
+    name: 'a door without a bell, waiting to be asked',
+    path: '/hidden-basic-auth/u/p',
+    ours: [...SECRET, '--auth', 'any'],
+    curls: [...SECRET, '--anyauth'],
+  },
+  { name: 'cookies', path: '/cookies/set?a=1&b=2', ours: ['--cookies'], curls: ['-b', ''] },
+  { name: 'no cookies', path: '/cookies/set?a=1&b=2' },
+  { name: 'five redirects', path: '/redirect/5' },
+  { name: 'five absolute redirects', path: '/absolute-redirect/5' },
+  { name: 'five relative redirects', path: '/relative-redirect/5' },
+  { name: 'too many redirects', path: '/redirect/5', ours: ['--max-redirects', '4'], curls: ['--max-redirs', '4'] },
+  { name: 'an ETag', path: '/etag/abc' },
+  { name: 'a cacheable file', path: '/cache' },
+  ...['gzip', 'deflate', 'brotli'].flatMap((coding): Same[] => [
+    {
+      name: 'a coding, as it comes',
+      path: `/${coding}`,
+      ...(coding === 'gzip' ? { decode: (bytes) => gunzipSync(bytes) } : {}),
+    },
+    { name: 'a coding, taken off', path: `/${coding}`, ours: ['--compressed'], curls: [], isCoded: true },
+  ]),
+  { name: 'too many requests', path: '/status/429', curls: ['--retry', '0'] },
+  { name: 'headers of any kind', path: '/response-headers?Retry-After=1&X-Y=z' },
+]
 
 const jsonOf = (bytes: Buffer): unknown => JSON.parse(bytes.toString())
 const downloaded = { outcome: 'downloaded', http_code: 200, proof: 'length' }
@@ -142,6 +232,64 @@ describe.skipIf(!requireServer('httpbin', findHttpbin()))('httpbin', () => {
   test('the sums add up, and what was refused for lack of credentials decides the exit code', () => {
     expect(ended.code).toBe(6)
     expect(ended.report.totals).toMatchObject({ jobs: CASES.length, failed: 6, downloaded: CASES.length - 6 })
+  })
+
+  describe.skipIf(!requireServer('curl', findProgram('curl')))('does what curl does', () => {
+    // What is echoed must not differ by who asks.
+    const AGENT = ['-A', 'both']
+    const IDENTITY = ['-H', 'Accept-Encoding: identity', '-H', 'Connection: keep-alive']
+    const CODED = ['-H', 'Accept-Encoding: gzip, deflate, br', '-H', 'Connection: keep-alive', '--compressed']
+
+    const lines = new Map<Same, () => JobRow>()
+    const bytes = new Map<Same, () => Buffer>()
+    beforeAll(async () => {
+      for (const [, group] of Map.groupBy(SAME, ({ ours = [] }) => ours.join(' '))) {
+        const list = group.map(({ path }, n) => `${server.url}${path}\n out=${n}\n`).join('')
+        const ended = await run({ list, args: [...ONCE, ...AGENT, ...(group[0]?.ours ?? [])] })
+        for (const [n, same] of group.entries()) {
+          lines.set(same, () => ended.row(2 * n + 1))
+          bytes.set(same, () => ended.bytes(`${n}`))
+        }
+      }
+    })
+
+    for (const same of SAME) {
+      const { name, path, ours = [], curls = ours, isCoded = false, decode = (coded) => coded } = same
+      test(`${name} (${path})`, async () => {
+        const accepts = isCoded ? CODED : IDENTITY
+        const theirs = await curl(newHome().root, '-L', '-f', ...AGENT, ...accepts, ...curls, `${server.url}${path}`)
+        const row = lines.get(same)?.()
+        expect([row?.outcome === 'downloaded', row?.http_code]).toEqual([theirs.code === 0, theirs.status])
+        if (theirs.code !== 0) return
+        // curl counts the answer to a challenge as a redirect.
+        expect(row?.num_redirects).toBe(curls.some((arg) => /digest|anyauth/.test(arg)) ? 0 : theirs.redirects)
+        const ourBytes = bytes.get(same)?.() ?? Buffer.alloc(0)
+        expect(decode(ourBytes).toString('latin1')).toBe(decode(theirs.body).toString('latin1'))
+      })
+    }
+
+    for (const disposition of ['attachment;filename=plain.txt', 'attachment; filename="with blank.txt"', 'inline']) {
+      test(`Content-Disposition: ${disposition}`, async () => {
+        const measure = newHome()
+        const url = `${server.url}/response-headers?Content-Disposition=${encodeURIComponent(disposition)}`
+        expect((await curl(measure.out, '-OJ', ...AGENT, ...IDENTITY, url)).code).toBe(0)
+        const ended = await run({ list: url, args: [...ONCE, ...AGENT, '--content-disposition'] })
+        expect([ended.code, ended.files]).toEqual([0, filesIn(measure.out)])
+        for (const name of ended.files) {
+          expect(ended.bytes(name).equals(readFileSync(join(measure.out, name)))).toBe(true)
+        }
+      })
+    }
+
+    test('/cache with what it said itself is not sent again', async () => {
+      const url = `${server.url}/cache`
+      const theirs = await curl(newHome().root, '-z', 'Mon, 05 Jan 2026 09:00:00 GMT', url)
+      const home = newHome()
+      const first = await run({ home, list: url, args: ONCE })
+      const again = await run({ home, list: url, args: ONCE })
+      expect([first.row(1).outcome, again.row(1).outcome, theirs.status]).toEqual(['downloaded', 'unchanged', 304])
+      expect(again.row(1).size_download).toBe(theirs.body.length)
+    })
   })
 
   test('an ETag that is the same tomorrow moves no body', async () => {

@@ -17,7 +17,14 @@ import {
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { bodyOf, type FaultServer, type RecordedRequest, startFaultServer } from '../fixtures/fault-server.ts'
+import {
+  bodyOf,
+  type FaultServer,
+  type RecordedRequest,
+  startFaultServer,
+  startRefused,
+} from '../fixtures/fault-server.ts'
+import { startNpmProxy, withLogin } from '../fixtures/proxies.ts'
 import { type Certificates, findProgram, selfSignedCa } from '../fixtures/servers.ts'
 import {
   type Ended,
@@ -257,11 +264,20 @@ describe('secrets', () => {
   const secret = (name: string) => `${CANARY}-${name}`
   const userinfo = Buffer.from(`alice:${secret('url')}`).toString('base64')
   const listUser = Buffer.from(`bob:${secret('list')}`).toString('base64')
-  const TELLTALES = [CANARY, CANARY.toUpperCase(), userinfo, listUser, encodeURIComponent(`:${CANARY}`)]
+  const codedUsers = ['option', 'joined', 'environment', 'configuration', 'netrc'].map((source) =>
+    Buffer.from(`alice:${secret(source)}`).toString('base64'),
+  )
+  const proxyUser = Buffer.from(`dave:${secret('proxy')}`).toString('base64')
+  const TELLTALES = [
+    ...[CANARY, CANARY.toUpperCase(), encodeURIComponent(`:${CANARY}`)],
+    ...[userinfo, listUser, proxyUser, ...codedUsers],
+  ]
   const hits = (text: string) => TELLTALES.filter((telltale) => text.includes(telltale))
 
-  /** The list, the one that is made to be fed back (0600 from its first byte), and what the server echoed. */
-  const mayHoldSecrets = (name: string) => /^list\.txt$|^failed\.txt(\.\d+~)?$|\.echo\.json(\.part)?$/.test(name)
+  /** What was given, what is made to be fed back (both 0600 from the first byte), and what the server echoed. */
+  const mayHoldSecrets = (name: string) =>
+    /^list\.txt$|^\w+\.secret$|^failed\.txt(\.\d+~)?$|\.echo\.json(\.part)?$/.test(name)
+  const writeSecret = (path: string, text: string) => writeFileSync(path, text, { mode: 0o600 })
   const hitsIn = (home: Home) =>
     filesIn(home.root)
       .filter((name) => !mayHoldSecrets(name))
@@ -361,6 +377,127 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
     expect(readFileSync(failed, 'utf8')).toContain(secret('url'))
   }, 120_000)
 
+  test('[threat:secrets] nor are those of netrc, proxies, cookie jar, configuration, environment and options', async () => {
+    const proxy = await startNpmProxy({ login: { user: 'dave', password: secret('proxy') } })
+    const refusing = await startNpmProxy({ login: { user: 'dave', password: 'another' } })
+    const refused = await startRefused()
+    const through = (port: number) => `http://dave:${secret('proxy')}@127.0.0.1:${port}`
+    const at = (path: string) => `${server.url(path)}${path.includes('?') ? '&' : '?'}${signed}`
+    const rows = [
+      at('/auth-echo/came.echo.json'),
+      at('/echo-headers/headers.echo.json'),
+      at('/digest/digest.echo.json'),
+      at(`/set-cookie/cookie?token=${to(`session=${secret('session')}; Path=/; Max-Age=99`)}`),
+      at('/status/401/refused'),
+      at('/truncated/kept?at=100'),
+      `${at('/ok/dead')}\n proxy=${through(refused.port)}`,
+      `${at('/ok/refusing')}\n proxy=${through(refusing.port)}`,
+      `https://127.0.0.1:${refused.port}/tunnel\n proxy=${through(proxy.port)}`,
+      at('/ok/crashes'),
+      at('/slow/watched?size=20000&rate=20000'),
+    ].join('\n')
+    const crashing = 1 + rows.split('\n').findIndex((line) => line.includes('/ok/crashes'))
+
+    /** What gives the secrets, by source: each in a home of its own, as one would hide another. */
+    const sources: Readonly<
+      Record<string, (home: Home) => { args?: readonly string[]; env?: Record<string, string> }>
+    > = {
+      option: () => ({
+        args: [
+          '-u',
+          `alice:${secret('option')}`,
+          '-H',
+          `X-Api-Key: ${secret('option')}`,
+          '--proxy',
+          through(proxy.port),
+        ],
+      }),
+      joined: () => ({
+        args: [`-ualice:${secret('joined')}`, `-HX-Api-Key: ${secret('joined')}`, `--proxy=${through(proxy.port)}`],
+      }),
+      environment: () => ({
+        env: {
+          MPDL_USER: `alice:${secret('environment')}`,
+          MPDL_HEADER: `X-Api-Key: ${secret('environment')}`,
+          MPDL_PROXY: through(proxy.port),
+        },
+      }),
+      configuration: (home) => {
+        writeSecret(
+          home.at('config.secret'),
+          `user = "alice:${secret('configuration')}"\nheader = ["X-Api-Key: ${secret('configuration')}"]\nproxy = "${through(proxy.port)}"\n`,
+        )
+        return { args: ['--config', home.at('config.secret')] }
+      },
+      netrc: (home) => {
+        writeSecret(home.at('netrc.secret'), `machine 127.0.0.1 login alice password ${secret('netrc')}\n`)
+        return {
+          args: ['--netrc-file', home.at('netrc.secret')],
+          env: { http_proxy: through(proxy.port), https_proxy: through(proxy.port) },
+        }
+      },
+    }
+    for (const [source, give] of Object.entries(sources)) {
+      const home = newHome()
+      const jar = home.at('cookies.secret')
+      writeSecret(jar, `127.0.0.1\tFALSE\t/\tFALSE\t0\tjar\t${secret('jar')}\n`)
+      const { args = [], env = {} } = give(home)
+      const running = start({
+        home,
+        list: rows,
+        env,
+        args: [
+          ...['-T', '700ms', '--kill-after', '200ms', '--retry-delay', '10ms', '-t', '2', '-v', '--json', '-j', '1'],
+          ...[
+            '--auth',
+            'any',
+            '--cookie-jar',
+            jar,
+            '--inject',
+            `abort@${crashing}`,
+            '--failed-out',
+            home.at('failed.txt'),
+          ],
+          ...['--report', home.at('report.txt'), ...args],
+        ],
+      })
+      const seen = new Map<number, string>()
+      const watching = setInterval(() => {
+        for (const pid of running.children()) {
+          if (!seen.has(pid)) seen.set(pid, proc(pid, 'cmdline') + proc(pid, 'environ'))
+        }
+      }, 20)
+      const ended = await running.ended.finally(() => clearInterval(watching))
+
+      // The secrets did arrive where they were meant to go.
+      const echoed = (name: string): Record<string, string> => JSON.parse(ended.bytes(name).toString())
+      const basic = `Basic ${Buffer.from(`alice:${secret(source)}`).toString('base64')}`
+      expect([source, echoed('came.echo.json')]).toEqual([source, { authorization: basic }])
+      expect(echoed('headers.echo.json')['cookie']).toContain(`jar=${secret('jar')}`)
+      expect(echoed('digest.echo.json')['authorization']).toMatch(/^Digest username="alice"/)
+      expect(readFileSync(jar, 'utf8')).toContain(secret('session'))
+      expect(proxy.asked().length).toBeGreaterThan(0)
+      expect(ended.report.totals['failed']).toBeGreaterThanOrEqual(4)
+
+      expect(seen.size).toBeGreaterThan(0)
+      for (const shown of seen.values()) expect([source, hits(shown)]).toEqual([source, []])
+      expect([source, hits(ended.stderr), hits(ended.stdout), hitsIn(home)]).toEqual([source, [], [], []])
+      for (const words of [['report'], ...[1, 5, crashing].map((line) => ['explain', `${line}`])]) {
+        const told = await command(home, words)
+        expect([source, words, hits(told.stdout), hits(told.stderr)]).toEqual([source, words, [], []])
+      }
+      for (const words of [
+        ['doctor', ...args],
+        [...args, '--dry-run', home.list],
+      ]) {
+        const told = await run({ home, isBare: true, args: words, env })
+        expect([source, words[0], hits(told.stdout), hits(told.stderr)]).toEqual([source, words[0], [], []])
+        expect(told.stdout).not.toBe('')
+      }
+    }
+    await Promise.all([proxy.stop(), refusing.stop(), refused.stop()])
+  }, 180_000)
+
   test('[threat:secrets] what cannot even start tells none', async () => {
     const tell = async (what: Parameters<typeof run>[0]) => {
       const { code, stderr, stdout } = await run({ isBare: true, ...what })
@@ -378,7 +515,28 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
     })
     await tell({ operands: [server.url('/ok')], args: ['-H', `no colon ${secret('header')}`] })
     await tell({ operands: [server.url('/ok')], args: [`--header=${secret('header')}`] })
-    await tell({ operands: [server.url('/ok')], args: ['-u', `alice:${secret('url')}`] })
+    const [operand, user] = [server.url('/ok'), `alice:${secret('option')}`]
+    await tell({ operands: [operand], args: ['-u', user, '--auth', 'nonsense'] })
+    await tell({ operands: [operand], args: ['-u', `${user}\n`] })
+    await tell({ operands: [operand], args: [`--user=${user}`, `--usr=${user}`] })
+    await tell({ operands: [operand], args: ['--proxy', `ftp://${user}@127.0.0.1`] })
+    await tell({ operands: [operand], args: [`--proxy=http://${user}@127.0.0.1/${secret('path')}`] })
+    await tell({ operands: [operand], env: { MPDL_USR: user, MPDL_PROXY: `socks4://${user}@127.0.0.1` } })
+    await tell({ operands: [operand], env: { http_proxy: `socks4://${user}@127.0.0.1` } })
+    const home = newHome()
+    const given = home.at('given.secret')
+    for (const [option, text] of [
+      ['--config', `usr = "${user}"\n`],
+      ['--config', `user = "${user}\n`],
+      ['--config', `user = ["${user}"]\nheader = "${secret('header')}"\n`],
+      ['--config', `user = "${user}"\nproxy = "ftp://${user}@h"\n`],
+      ['--netrc-file', `machine h login a password ${secret('netrc')} nonsense ${secret('netrc')}\n`],
+      ['--cookie-jar', `h\tFALSE\t/\tFALSE\t0\tname\t${secret('jar')}\t${secret('jar')}\n`],
+      ['--cert', `-----BEGIN CERTIFICATE-----\n${secret('cert')}\n-----END CERTIFICATE-----\n`],
+    ] as const) {
+      writeSecret(given, text)
+      await tell({ home, operands: [operand], args: [option, given] })
+    }
   })
 
   test('[threat:secrets] a dry run shows the plan without them', async () => {
@@ -393,55 +551,194 @@ describe('credentials over redirects', () => {
   let certificates: Certificates
   let other: FaultServer
   let secure: FaultServer
+  let otherSecure: FaultServer
   beforeAll(async () => {
     certificates = selfSignedCa()
-    const tls = { key: readFileSync(certificates.keyPath), cert: readFileSync(certificates.certPath) }
-    ;[other, secure] = await Promise.all([startFaultServer(), startFaultServer({ tls })])
+    const tls = {
+      key: readFileSync(certificates.keyPath),
+      cert: readFileSync(certificates.certPath),
+      ca: readFileSync(certificates.caPath),
+    }
+    ;[other, secure, otherSecure] = await Promise.all([
+      startFaultServer(),
+      startFaultServer({ tls }),
+      startFaultServer({ tls }),
+    ])
   })
   afterAll(async () => {
-    await Promise.all([other?.stop(), secure?.stop()])
+    await Promise.all([other?.stop(), secure?.stop(), otherSecure?.stop()])
     certificates?.remove()
   })
+  const localhost = (url: string) => url.replace('127.0.0.1', 'localhost')
+  const via = (from: FaultServer, name: string, target: string) =>
+    from.url(`/redirect-to/${name}?url=${encodeURIComponent(target)}`)
 
-  test('[threat:redirect-credentials] none arrives at another host, port or scheme; all arrive at the same', async () => {
-    const localhost = (url: string) => url.replace('127.0.0.1', 'localhost')
-    const via = (from: FaultServer, name: string, target: string) =>
-      from.url(`/redirect-to/${name}?url=${encodeURIComponent(target)}`)
-    const back = via(other, 'hop', server.url('/echo-headers/back'))
-    const cases: readonly (readonly [name: string, url: string, isSame: boolean])[] = [
-      ['same', via(server, 'same', server.url('/echo-headers')), true],
-      ['relative', via(server, 'relative', '/echo-headers'), true],
-      ['port', via(server, 'port', other.url('/echo-headers')), false],
-      ['host', via(server, 'host', localhost(server.url('/echo-headers'))), false],
-      ['to-https', via(server, 'to-https', secure.url('/echo-headers')), false],
-      ['from-https', via(secure, 'from-https', server.url('/echo-headers')), false],
-      ['https-same', via(secure, 'https-same', secure.url('/echo-headers')), true],
-      ['twice', via(server, 'twice', via(server, 'again', other.url('/echo-headers'))), false],
-      ['userinfo', via(server, 'userinfo', other.url('/echo-headers').replace('//', '//mallory:theirs@')), false],
-      ['no-scheme', via(server, 'no-scheme', `//127.0.0.1:${other.port}/echo-headers`), false],
-      ['back', via(server, 'back', back), true],
-    ]
-    const given = [
-      ' user=alice',
-      ' password=hunter2',
-      ' header=Cookie: a=b',
-      ' header=X-Api-Key: k',
-      ' header=Proxy-Authorization: p',
-    ]
+  /** How Authorization is given: to the job, in its URL, or to the run. */
+  const GIVEN = {
+    'the list': { lines: [' user=alice', ' password=hunter2'] },
+    'the URL': { userinfo: 'alice:hunter2@' },
+    '-u': { args: ['-u', 'alice:hunter2'] },
+    netrc: {
+      netrc: 'machine 127.0.0.1 login alice password hunter2\nmachine localhost login alice password hunter2\n',
+    },
+  } satisfies Record<string, { lines?: string[]; userinfo?: string; args?: string[]; netrc?: string }>
+
+  test.each(Object.entries(GIVEN))(
+    '[threat:redirect-credentials] none arrives at another host, port or scheme, given by %s; all arrive at the same',
+    async (_, how: {
+      lines?: string[]
+      userinfo?: string
+      args?: string[]
+      netrc?: string
+    }) => {
+      const home = newHome()
+      const netrc = home.at('netrc')
+      writeFileSync(netrc, how.netrc ?? '', { mode: 0o600 })
+      const [seenByOther, seenBySecure] = [other.requests.length, secure.requests.length]
+      const back = via(other, 'hop', server.url('/echo-headers/back'))
+      const cases: readonly (readonly [name: string, url: string, isSame: boolean])[] = [
+        ['same', via(server, 'same', server.url('/echo-headers')), true],
+        ['relative', via(server, 'relative', '/echo-headers'), true],
+        ['port', via(server, 'port', other.url('/echo-headers')), false],
+        ['host', via(server, 'host', localhost(server.url('/echo-headers'))), false],
+        ['to-https', via(server, 'to-https', secure.url('/echo-headers')), false],
+        ['from-https', via(secure, 'from-https', server.url('/echo-headers')), false],
+        ['https-same', via(secure, 'https-same', secure.url('/echo-headers')), true],
+        ['twice', via(server, 'twice', via(server, 'again', other.url('/echo-headers'))), false],
+        ['userinfo', via(server, 'userinfo', other.url('/echo-headers').replace('//', '//mallory:theirs@')), false],
+        ['no-scheme', via(server, 'no-scheme', `//127.0.0.1:${other.port}/echo-headers`), false],
+        ['back', via(server, 'back', back), true],
+      ]
+      const given = [
+        ...(how.lines ?? []),
+        ' header=Cookie: a=b',
+        ' header=X-Api-Key: k',
+        ' header=Proxy-Authorization: p',
+      ]
+      const ended = await run({
+        home,
+        list: cases.flatMap(([, url]) => [url.replace('//', `//${how.userinfo ?? ''}`), ...given]).join('\n'),
+        args: [
+          ...[...ONCE, '--cacert', certificates.caPath, '-H', 'X-Run: r', ...(how.args ?? [])],
+          ...(how.netrc === undefined ? [] : ['--netrc-file', netrc]),
+        ],
+      })
+      expect([ended.code, ended.stderr]).toEqual([0, ''])
+      for (const [name, , isSame] of cases) {
+        const echoed: Record<string, string> = JSON.parse(ended.bytes(name).toString())
+        expect([name, NAMES.filter((header) => header in echoed)]).toEqual([name, isSame ? NAMES : []])
+      }
+      // Every request that any of the servers saw, hops included: credentials only where they were given for.
+      const strangers = (requests: readonly RecordedRequest[]) =>
+        requests.filter(({ headers }) => NAMES.some((header) => header in headers)).map(({ path }) => path)
+      expect(strangers(other.requests.slice(seenByOther))).toEqual([])
+      const strange = strangers(secure.requests.slice(seenBySecure))
+      expect(strange.every((path) => path.includes('https') || path === '/echo-headers')).toBe(true)
+    },
+  )
+
+  const HOPS = (own: FaultServer, targets: Readonly<Record<string, string>>) => ({
+    same: own.url('/echo-headers/same'),
+    ...targets,
+    back: via(other, 'hop', own.url('/echo-headers/back')),
+  })
+
+  test('[threat:redirect-credentials] the answer to a digest challenge is for its origin only', async () => {
+    const targets = HOPS(server, {
+      port: other.url('/echo-headers'),
+      host: localhost(server.url('/echo-headers')),
+      'to-https': secure.url('/echo-headers'),
+    })
+    const list = Object.entries(targets)
+      .map(([name, url]) => `${server.url(`/digest/${name}?url=${encodeURIComponent(url)}`)}\n out=${name}\n`)
+      .join('')
+    const args = [...ONCE, '--cacert', certificates.caPath, '-u', 'alice:hunter2', '--auth', 'digest']
+    const ended = await run({ list, args })
+    expect([ended.code, ended.stderr]).toEqual([0, ''])
+    for (const name of Object.keys(targets)) {
+      const { authorization }: Record<string, string> = JSON.parse(ended.bytes(name).toString())
+      const isOwn = name === 'same' || name === 'back'
+      expect([name, authorization]).toEqual([
+        name,
+        isOwn ? expect.stringMatching(`uri="/echo-headers/${name}"`) : undefined,
+      ])
+    }
+  })
+
+  test('[threat:redirect-credentials] the certificate of the client is shown to the origin of the URL only', async () => {
+    const targets = HOPS(secure, {
+      port: otherSecure.url('/echo-headers/port'),
+      host: localhost(secure.url('/echo-headers/host')),
+      'to-http': via(other, 'plain', otherSecure.url('/echo-headers/to-http')),
+    })
+    const list = Object.entries(targets)
+      .map(([name, url]) => `${via(secure, name, url)}\n out=${name}\n`)
+      .join('')
+    const from = via(other, 'from-http', secure.url('/echo-headers/from-http'))
+    const { caPath, clientCertPath, clientKeyPath } = certificates
     const ended = await run({
-      list: cases.flatMap(([, url]) => [url, ...given]).join('\n'),
-      args: [...ONCE, '--cacert', certificates.caPath, '-H', 'X-Run: r'],
+      list: `${list}${from}\n`,
+      args: [...ONCE, '--cacert', caPath, '--cert', clientCertPath, '--key', clientKeyPath],
     })
     expect([ended.code, ended.stderr]).toEqual([0, ''])
-    for (const [name, , isSame] of cases) {
-      const echoed: Record<string, string> = JSON.parse(ended.bytes(name).toString())
-      expect([name, NAMES.filter((header) => header in echoed)]).toEqual([name, isSame ? NAMES : []])
-    }
-    // Every request that any of the servers saw, hops included: credentials only where they were given for.
-    const strangers = (requests: readonly RecordedRequest[]) =>
-      requests.filter(({ headers }) => NAMES.some((header) => header in headers)).map(({ path }) => path)
-    expect(strangers(other.requests)).toEqual([])
-    expect(strangers(secure.requests).every((path) => path.includes('https') || path === '/echo-headers')).toBe(true)
+    const shownTo = (path: string) =>
+      [...secure.requests, ...otherSecure.requests].findLast((each) => each.path === `/echo-headers/${path}`)
+        ?.clientName
+    expect(['same', 'back'].map(shownTo)).toEqual(['mpdl client', 'mpdl client'])
+    expect(['port', 'host', 'to-http', 'from-http'].map(shownTo)).toEqual([undefined, undefined, undefined, undefined])
+  })
+
+  test('[threat:redirect-credentials] cookies follow the rules of cookies: by host and path, whatever the port', async () => {
+    const set = (from: FaultServer, value: string, to: string) =>
+      from.url(`/set-cookie/x?value=${encodeURIComponent(value)}&url=${encodeURIComponent(to)}`)
+    const list = [
+      set(server, 'plain=1; Path=/', other.url('/echo-headers/port')),
+      set(server, 'plain=1; Path=/', localhost(server.url('/echo-headers/host'))),
+      set(server, 'plain=1; Path=/', secure.url('/echo-headers/to-https')),
+      set(secure, 'secure=1; Path=/; Secure', otherSecure.url('/echo-headers/https')),
+      set(other, 'deep=1; Path=/elsewhere', server.url('/echo-headers/path')),
+    ].map((url, n) => `${url}\n out=${n}`)
+    const ended = await run({
+      list: list.join('\n'),
+      args: [...ONCE, '-j', '1', '--cookies', '--cacert', certificates.caPath],
+    })
+    expect([ended.code, ended.stderr]).toEqual([0, ''])
+    const cookies = list.map((_, n) => {
+      const { cookie }: Record<string, string> = JSON.parse(ended.bytes(`${n}`).toString())
+      return cookie
+    })
+    expect(cookies.map((cookie) => cookie?.split('; ').sort().join())).toEqual([
+      'plain=1',
+      undefined,
+      'plain=1',
+      'plain=1,secure=1',
+      // This machine needs no TLS to be sure whom it talks to, say browsers and curl.
+      'plain=1,secure=1',
+    ])
+  })
+
+  test('[threat:redirect-credentials] a proxy is told its own password only, and no server is told that', async () => {
+    const login = { user: 'dave', password: 'pr0xy' }
+    const proxy = await startNpmProxy({ login })
+    const before = [server, secure].map(({ requests }) => requests.length)
+    const ended = await run({
+      list: [server.url('/echo-headers/plain'), secure.url('/echo-headers/tunnel')].join('\n'),
+      args: [
+        ...[...ONCE, '--cacert', certificates.caPath, '--proxy', withLogin(proxy.url, login)],
+        ...['-u', 'alice:hunter2', '-H', 'Cookie: a=b', '-H', 'X-Api-Key: k'],
+      ],
+    })
+    expect([ended.code, ended.stderr]).toEqual([0, ''])
+    const [plain, tunnel] = proxy.headers
+    expect([plain, tunnel].map((headers) => headers?.['proxy-authorization'])).toEqual([
+      'Basic ZGF2ZTpwcjB4eQ==',
+      'Basic ZGF2ZTpwcjB4eQ==',
+    ])
+    const connect = proxy.headers[proxy.asked().findIndex((asked) => asked.startsWith('CONNECT'))]
+    expect(NAMES.filter((name) => connect !== undefined && name in connect)).toEqual(['proxy-authorization'])
+    const came = [server, secure].flatMap(({ requests }, n) => requests.slice(before[n]))
+    expect(came.map(({ headers }) => headers['proxy-authorization'])).toEqual([undefined, undefined])
+    await proxy.stop()
   })
 
   test('[threat:redirect-credentials] a mirror of another origin gets the header of the list, but no userinfo of its sister', async () => {

@@ -331,8 +331,8 @@ describe('what was typed', () => {
     const { stdout } = await run({ isBare: true, args: ['verify', '--help'] })
     expect([...stdout.matchAll(/^ {2}(?:-\w, )?--([\w-]+)/gm)].map(([, name]) => name).sort()).toEqual(
       [
-        ['dir', 'hang-timeout', 'help', 'jobs', 'json', 'keep-going', 'log-dir', 'max-memory', 'names'],
-        ['on-clash', 'out', 'query-names', 'quiet', 'verbose'],
+        ['config', 'dir', 'hang-timeout', 'help', 'jobs', 'json', 'keep-going', 'log-dir', 'max-memory', 'names'],
+        ['no-config', 'on-clash', 'out', 'query-names', 'quiet', 'verbose'],
       ].flat(),
     )
   })

@@ -9,6 +9,8 @@ const ROOT = join(import.meta.dirname, '../..')
 interface Import {
   readonly from: string
   readonly isTypeOnly: boolean
+  /** By `import()`: loaded when it is wanted. */
+  readonly isLate: boolean
 }
 
 interface Source {
@@ -34,10 +36,10 @@ function importsOf(text: string): Import[] {
       .map((name) => name.trim())
       .filter((name) => name !== '')
     const isEachType = names !== undefined && names.length > 0 && names.every((name) => name.startsWith('type '))
-    return { from, isTypeOnly: type !== undefined || isEachType }
+    return { from, isTypeOnly: type !== undefined || isEachType, isLate: false }
   })
   const late = [...withoutComments.matchAll(DYNAMIC_IMPORT)].map(
-    ([, type, from = '']): Import => ({ from, isTypeOnly: type !== undefined }),
+    ([, type, from = '']): Import => ({ from, isTypeOnly: type !== undefined, isLate: true }),
   )
   return [...named, ...late]
 }
@@ -93,15 +95,15 @@ test('the parser of this test sees every kind of import', () => {
     "// import m from './m.ts'",
   ].join('\n')
   expect(importsOf(text)).toEqual([
-    { from: 'a', isTypeOnly: false },
-    { from: './b.ts', isTypeOnly: true },
-    { from: './c.ts', isTypeOnly: true },
-    { from: './e.ts', isTypeOnly: false },
-    { from: './g.ts', isTypeOnly: false },
-    { from: './h.ts', isTypeOnly: false },
-    { from: './i.ts', isTypeOnly: false },
-    { from: './j.ts', isTypeOnly: false },
-    { from: './k.ts', isTypeOnly: true },
+    { from: 'a', isTypeOnly: false, isLate: false },
+    { from: './b.ts', isTypeOnly: true, isLate: false },
+    { from: './c.ts', isTypeOnly: true, isLate: false },
+    { from: './e.ts', isTypeOnly: false, isLate: false },
+    { from: './g.ts', isTypeOnly: false, isLate: false },
+    { from: './h.ts', isTypeOnly: false, isLate: false },
+    { from: './i.ts', isTypeOnly: false, isLate: false },
+    { from: './j.ts', isTypeOnly: false, isLate: true },
+    { from: './k.ts', isTypeOnly: true, isLate: true },
   ])
   expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(100)
 })
@@ -163,8 +165,22 @@ describe('packages', () => {
     expect(packagesOf('protocol')).toEqual(['valibot'])
   })
 
-  test('a child starts without what only a supervisor needs', () => {
-    expect(packagesOf('child').filter((from) => !from.startsWith('node:'))).toEqual(['node-fetch'])
+  /** What comes with the first line of a file, however far away. */
+  const loadedWith = (path: string, seen: Set<string>): string[] => {
+    const source = sources.find((each) => each.path === path)
+    if (source === undefined || seen.has(path)) return []
+    seen.add(path)
+    const atOnce = source.imports.filter(({ isTypeOnly, isLate }) => !isTypeOnly && !isLate)
+    return atOnce.flatMap((imported) =>
+      imported.from.startsWith('.') ? loadedWith(resolved(source, imported), seen) : [imported.from],
+    )
+  }
+
+  test('a child starts without what only a supervisor or few requests need', () => {
+    const packages = new Set(loadedWith('child/process-entry.ts', new Set()))
+    expect([...packages].filter((from) => !from.startsWith('node:')).sort()).toEqual(['node-fetch', 'valibot'])
+    const all = packagesOf('child').filter((from) => !from.startsWith('node:'))
+    expect(all.sort()).toEqual(['ipaddr.js', 'node-fetch', 'socks-proxy-agent'])
   })
 })
 

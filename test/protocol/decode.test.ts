@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { CODINGS } from '../../src/core/coding.ts'
 import { decodeChildMessage, decodeCommand } from '../../src/protocol/decode.ts'
 import { encodeFrame } from '../../src/protocol/frame.ts'
 import type { ChildFailure, ChildMessage, Command } from '../../src/protocol/message.ts'
@@ -16,19 +17,29 @@ const headers = fc.array(
 const bytesOrUnknown = fc.option(count)
 const ms = fc.double({ min: 0, max: 1e12, noNaN: true, noDefaultInfinity: true }).map((n) => Math.abs(n))
 
+const coding = fc.constantFrom(...CODINGS)
+const flag = fc.boolean()
+const request = {
+  method: fc.constantFrom('GET' as const, 'HEAD' as const),
+  url: text,
+  headers,
+  proxy: text,
+  clientCertificate: fc.record({ cert: text, key: text }),
+}
+
 const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({
     type: fc.constant('task'),
     version: fc.constant(PROTOCOL_VERSION),
     task: fc.oneof(
       fc.record(
-        { kind: fc.constant('fetch'), url: text, headers, beatMs: count, ca: text },
-        { requiredKeys: ['kind', 'url', 'headers', 'beatMs'] },
+        { kind: fc.constant('fetch'), ...request, beatMs: count, ca: text, isInsecure: flag, blocksPrivate: flag },
+        { requiredKeys: ['kind', 'method', 'url', 'headers', 'beatMs', 'isInsecure', 'blocksPrivate'] },
       ),
       fc.record({ kind: fc.constant('hash'), algorithms: fc.array(text), sizeBytes: count, beatMs: count }),
     ),
   }),
-  fc.record({ type: fc.constant('go'), url: text, headers }),
+  fc.record({ type: fc.constant('go'), ...request }, { requiredKeys: ['type', 'method', 'url', 'headers'] }),
   fc.record(
     {
       type: fc.constant('receive'),
@@ -36,6 +47,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       lengthBytes: bytesOrUnknown,
       skipBytes: count,
       maxBytes: count,
+      coding,
     },
     { requiredKeys: ['type', 'offsetBytes', 'lengthBytes', 'skipBytes'] },
   ),
@@ -54,6 +66,14 @@ const failure: fc.Arbitrary<ChildFailure> = fc.oneof(
   ),
   fc.record({ kind: fc.constant('tls'), host: text, code: text }),
   fc.record({ kind: fc.constant('protocol'), code: text }),
+  fc.record(
+    { kind: fc.constant('proxy'), proxy: text, code: text, status: fc.nat(999) },
+    { requiredKeys: ['kind', 'proxy', 'code'] },
+  ),
+  fc.record({ kind: fc.constant('unauthorized'), status: fc.constant(407) }),
+  fc.record({ kind: fc.constant('private-address'), host: text, address: text }),
+  fc.record({ kind: fc.constant('broken-coding'), coding, code: text }),
+  fc.record({ kind: fc.constant('too-large'), limitBytes: count }),
   fc.record({ kind: fc.constant('disk-full'), path: text }),
   fc.record({ kind: fc.constant('disk-error'), code: text, operation: text, path: text }),
   fc.record({ kind: fc.constant('child-error'), detail: text }),
@@ -178,6 +198,9 @@ describe('what is no message is never one, and never throws', () => {
     '{"type":"head","status":200,"headers":[],"remoteAddress":null,"timings":{"connectMs":-1}}',
     '{"type":"failed","failure":{"kind":"cancelled","signal":"SIGINT"}}',
     '{"type":"failed","failure":{"kind":"http-status","status":404}}',
+    '{"type":"failed","failure":{"kind":"proxy","proxy":"p:1","code":"x","status":1000}}',
+    '{"type":"failed","failure":{"kind":"unauthorized","status":401}}',
+    '{"type":"failed","failure":{"kind":"broken-coding","coding":"zip","code":"x"}}',
     '{"type":"refused","why":"because"}',
     '{"type":"go","url":"http://h/","headers":[]}',
   ])('a child that says %s', (line) => {
@@ -190,6 +213,9 @@ describe('what is no message is never one, and never throws', () => {
     '{"type":"receive","offsetBytes":0,"lengthBytes":1,"skipBytes":-1}',
     '{"type":"receive","offsetBytes":0,"lengthBytes":1,"skipBytes":null}',
     '{"type":"receive","offsetBytes":0,"lengthBytes":null,"skipBytes":0,"maxBytes":null}',
+    '{"type":"receive","offsetBytes":0,"lengthBytes":null,"skipBytes":0,"coding":"identity"}',
+    '{"type":"go","method":"POST","url":"http://h/","headers":[]}',
+    '{"type":"go","url":"http://h/","headers":[]}',
     '{"type":"limit"}',
     '{"type":"limit","endBytes":null}',
     '{"type":"limit","endBytes":0.5}',
@@ -209,7 +235,7 @@ describe('what is no message is never one, and never throws', () => {
   })
 
   test('a task of another version', () => {
-    const task = { kind: 'fetch', url: 'http://h/', headers: [], beatMs: 1000 }
+    const task = { kind: 'hash', algorithms: ['md5'], sizeBytes: 1, beatMs: 1000 }
     expect(decodeCommand(JSON.stringify({ type: 'task', version: PROTOCOL_VERSION, task })).ok).toBe(true)
     for (const version of [PROTOCOL_VERSION + 1, PROTOCOL_VERSION - 1, 0, String(PROTOCOL_VERSION), null, undefined]) {
       expect(decodeCommand(JSON.stringify({ type: 'task', version, task })).ok).toBe(false)

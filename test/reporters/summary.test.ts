@@ -36,6 +36,12 @@ describe('the first line', () => {
     expect(storyLine(reportOf([]))).toBe('mpdl: no jobs in 0ms, 0 B')
   })
 
+  test('says in capitals that nobody’s certificate was verified', () => {
+    expect(storyLine(reportOf([runStarted({ insecure: true }), jobEnded()]))).toMatch(
+      /, process, CERTIFICATES NOT VERIFIED \(--insecure\)$/,
+    )
+  })
+
   test('is all there is when all is well', () => {
     const report = reportOf([runStarted(), jobEnded(), runEnded({ listed: 1, filesOnDisk: 1, bytesOnDisk: 1000 })])
     expect(summaryLines(report, { width: 200 })).toEqual([storyLine(report)])
@@ -228,6 +234,7 @@ describe('rows', () => {
     expect(rowLine(jobRow({ out: 'a.bin', warnings: ['HTML'] }))).toBe(
       'line 1 downloaded a.bin, 1000 B, 1.5s, length, warning: HTML',
     )
+    expect(rowLine(jobRow({ decoded_from: 'gzip' }))).toMatch(/, decoded from gzip$/)
     expect(rowLine(jobRow({ outcome: 'skipped', reason: 'same as line 3' }))).toBe(
       'line 1 skipped 1.bin, same as line 3',
     )

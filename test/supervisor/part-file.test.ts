@@ -428,6 +428,111 @@ describe('what another tool began', () => {
   })
 })
 
+describe('a name that is not its own by right', () => {
+  const mode = (path: string) => lstatSync(path).mode & 0o777
+  const named = (): string => join(dir, 'report.pdf')
+  const giveWay = (is: boolean): CommitOptions => ({ ...NO_SYNC, path: named(), mayReplace: () => is })
+
+  test('is given where it is free, and nothing else is left', async () => {
+    const opened = await open()
+    fill(opened, 5, 5)
+    const ready: unknown[] = []
+    const done = await opened.commit(5, {
+      ...giveWay(false),
+      onReady: ({ sizeBytes }) => ready.push([sizeBytes, existsSync(named())]),
+    })
+    opened.close()
+    expect([done, ready, readdirSync(dir)]).toEqual([{ ok: true }, [[5, false]], ['report.pdf']])
+    expect([mode(named()), lstatSync(named()).nlink]).toEqual([0o666 & ~process.umask(), 1])
+  })
+
+  test('[name-taken] is not taken from a file that must stay: the part stays, too, and stays private', async () => {
+    writeFileSync(named(), 'precious')
+    const opened = await open()
+    fill(opened, 5, 5)
+    const done = await opened.commit(5, { ...giveWay(false), onReady: () => expect.unreachable() })
+    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named() })
+    expect([readFileSync(named(), 'utf8'), mode(part), opened.completedBytes]).toEqual(['precious', 0o600, 5])
+  })
+
+  test('[name-taken] nor from one that comes at the last moment', async () => {
+    const opened = await open()
+    fill(opened, 5, 5)
+    const done = await opened.commit(5, { ...giveWay(true), onReady: () => writeFileSync(named(), 'precious') })
+    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named() })
+    expect([readFileSync(named(), 'utf8'), mode(part), opened.isInPlace]).toEqual(['precious', 0o600, true])
+  })
+
+  test('is taken from a file that may go', async () => {
+    writeFileSync(named(), 'the old version')
+    const opened = await open()
+    fill(opened, 5, 5)
+    expect(await opened.commit(5, giveWay(true))).toEqual({ ok: true })
+    expect(readFileSync(named(), 'utf8')).toBe('xxxxx')
+  })
+
+  test('is kept in the note until the bytes are of another answer', async () => {
+    const first = await open()
+    fill(first, 40, 100)
+    first.name = 'report.pdf'
+    first.save()
+    first.close()
+    const next = await open()
+    expect(next.name).toBe('report.pdf')
+    next.restart({}, 100)
+    expect(next.name).toBeUndefined()
+  })
+
+  test.each(['../up', 'a/b', '..', ''])(
+    'is not believed of a note that says %j, nor is anything else of it',
+    (name) => {
+      const sound = { mpdl: 1, version: '1', job: 'job', url: 'u', urlKey: 'key', validator: {}, sizeBytes: 9 }
+      writeFileSync(note, JSON.stringify({ ...sound, name, completed: [], synced: [], bootId: null, pid: 1 }))
+      expect(readControl(note)).toBeUndefined()
+    },
+  )
+
+  describe('given by a run that was killed before it took the other name away', () => {
+    /** The part as a link and its name as the note has it. */
+    async function killedBetween(name = 'report.pdf'): Promise<void> {
+      const first = await open()
+      fill(first, 5, 5)
+      first.name = name
+      first.save()
+      first.close()
+      chmodSync(part, 0o644)
+      linkSync(part, named())
+    }
+
+    test('stays, and the next run begins with a part of its own', async () => {
+      await killedBetween()
+      const next = await open()
+      expect([next.completedBytes, next.isComplete, next.name]).toEqual([0, false, undefined])
+      expect([readFileSync(named(), 'utf8'), mode(named()), lstatSync(named()).nlink]).toEqual(['xxxxx', 0o644, 1])
+      next.close()
+      expect(readdirSync(dir)).toEqual(['report.pdf'])
+    })
+
+    test('is nothing to go by where the note speaks of another file', async () => {
+      await killedBetween('other.pdf')
+      expect(failureOf(await attemptToOpen())).toMatchObject({ kind: 'disk-error', code: 'EEXIST' })
+      writeFileSync(join(dir, 'other.pdf'), 'theirs')
+      expect(failureOf(await attemptToOpen())).toMatchObject({ kind: 'disk-error', code: 'EEXIST' })
+      expect([mode(named()), readFileSync(part, 'utf8')]).toEqual([0o644, 'xxxxx'])
+    })
+
+    test.runIf(hasFlock)('is left alone while that run lives', async () => {
+      const alive = await open()
+      fill(alive, 5, 5)
+      alive.name = 'report.pdf'
+      alive.save()
+      linkSync(part, named())
+      expect(failureOf(await attemptToOpen())).toEqual({ kind: 'locked', path: part, pid: process.pid })
+      expect(existsSync(part)).toBe(true)
+    })
+  })
+})
+
 describe('refuses', () => {
   test.each([
     ['the target', () => target],

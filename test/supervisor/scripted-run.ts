@@ -9,12 +9,12 @@ import { defaultSettings } from '../../src/defaults.ts'
 import type { ChildMessage } from '../../src/protocol/message.ts'
 import { runHeader } from '../../src/session.ts'
 import { openJobList } from '../../src/supervisor/job-list.ts'
-import { startRun } from '../../src/supervisor/run.ts'
+import { type RunParts, startRun } from '../../src/supervisor/run.ts'
 import type { Settings } from '../../src/supervisor/settings.ts'
 import type { Script } from '../fixtures/scripted-isolation.ts'
 import { scriptedIsolation } from '../fixtures/scripted-isolation.ts'
 
-const NO_TOOLS = {
+export const NO_TOOLS = {
   setpriv: undefined,
   prlimit: undefined,
   flock: undefined,
@@ -45,12 +45,13 @@ export async function advanceUntil(isReached: () => boolean, stepMs: number): Pr
   }
 }
 
-/** Starts a run of `lines` below `dir`; the n-th child does what `scripts(n)` says. */
+/** Starts a run of `lines` below `dir`; the n-th child does what `scripts(n)` says. `parts`: real ones, if wanted. */
 export async function run(
   dir: string,
   lines: readonly string[],
   scripts: (n: number) => Script,
   changes: Partial<Settings> = {},
+  parts: Partial<Pick<RunParts, 'state' | 'hardening'>> = {},
 ) {
   const listPath = join(dir, 'list.txt')
   writeFileSync(listPath, `${lines.join('\n')}\n`)
@@ -81,13 +82,14 @@ export async function run(
     list,
     isolation,
     hardening: NO_TOOLS,
-    state: { find: () => undefined, remember: () => {}, close: () => {} },
+    state: { find: () => undefined, findNamed: () => undefined, remember: () => {}, close: () => {} },
     world,
     emit: (event) => {
       events.push(event)
       step(report, event)
     },
     progressEveryMs: 1000,
+    ...parts,
   })
   let isDone = false
   const finished = done.finally(() => {

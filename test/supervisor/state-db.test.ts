@@ -23,6 +23,7 @@ import { openStateDb } from '../../src/supervisor/state-db.ts'
 
 const FILE: FinishedFile = {
   path: '/files/a',
+  target: '/files/a',
   urlKey: 'key',
   validator: { etag: '"v1"', lastModified: 'Sat, 21 Nov 2026 03:00:00 GMT', isDateStrong: true },
   sizeBytes: 2 ** 40,
@@ -70,6 +71,29 @@ describe('what is remembered', () => {
     expect(db.find('/files/a')?.validator).toEqual({ isDateStrong: false })
   })
 
+  test('under a name from a server is found by what its job is called otherwise, too', () => {
+    const db = open()
+    const named = { ...FILE, path: '/files/report.pdf', target: '/files/get.php' }
+    db.remember(named)
+    expect([db.findNamed('/files/get.php'), db.find('/files/report.pdf')]).toEqual([named, named])
+    expect([db.find('/files/get.php'), db.findNamed('/files/report.pdf')]).toEqual([undefined, undefined])
+    db.remember(FILE)
+    expect(db.findNamed('/files/a'), 'it has its own name').toBeUndefined()
+  })
+
+  test('of a job is one file: what it left under another name is no longer its own', () => {
+    const db = open()
+    const target = '/files/get.php'
+    db.remember({ ...FILE, path: '/files/v1', target })
+    db.remember({ ...FILE, path: '/files/v2', target })
+    expect([db.findNamed(target)?.path, db.find('/files/v1')]).toEqual(['/files/v2', undefined])
+    db.remember({ ...FILE, path: target, target })
+    expect([db.findNamed(target), db.find('/files/v2'), db.find(target)?.path]).toEqual([undefined, undefined, target])
+    db.remember({ ...FILE, path: '/files/v3', target })
+    db.remember({ ...FILE, path: '/files/v3', target: '/files/v3' })
+    expect(db.findNamed(target), 'another job has the place').toBeUndefined()
+  })
+
   test('stays with its owner', () => {
     open().remember(FILE)
     expect(lstatSync(file).mode & 0o777).toBe(0o600)
@@ -84,6 +108,39 @@ test('nothing is made before it is used, nor after it was closed', () => {
   db.remember(FILE)
   expect(db.find('/files/a')).toBeUndefined()
   expect(existsSync(dir)).toBe(false)
+})
+
+/** As mpdl 0.1 made it. */
+function makeOldDatabase(): void {
+  mkdirSync(dir, { recursive: true })
+  const old = new DatabaseSync(file)
+  old.exec(`CREATE TABLE finished (
+    path TEXT PRIMARY KEY, url_key TEXT NOT NULL, etag TEXT, last_modified TEXT, is_date_strong INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL, mtime_ms REAL NOT NULL) WITHOUT ROWID; PRAGMA user_version = 1`)
+  old.exec(`INSERT INTO finished VALUES ('/files/a', 'key', '"v1"', NULL, 0, 7, 1.5)`)
+  old.close()
+}
+
+describe('an older database', () => {
+  test('is continued with what it knows', () => {
+    makeOldDatabase()
+    const db = open()
+    expect(db.find('/files/a')).toMatchObject({ target: '/files/a', validator: { etag: '"v1"' }, sizeBytes: 7 })
+    db.remember({ ...FILE, path: '/files/report.pdf', target: '/files/get.php' })
+    expect(db.findNamed('/files/get.php')?.path).toBe('/files/report.pdf')
+    expect(problems).toEqual([])
+  })
+
+  test('is continued by two runs that begin at once', async () => {
+    makeOldDatabase()
+    const code = `
+      import { openStateDb } from ${JSON.stringify(MODULE)}
+      const db = openStateDb(process.argv[1], (sentence) => console.log(sentence))
+      console.log(db.find('/files/a')?.sizeBytes)`
+    const begin = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, dir])
+    const said = await Promise.all(Array.from({ length: 4 }, begin))
+    expect(said.map(({ stdout }) => stdout)).toEqual(['7\n', '7\n', '7\n', '7\n'])
+  })
 })
 
 describe('is made anew', () => {
@@ -119,7 +176,7 @@ describe('is made anew', () => {
 
   test('when its damage shows only later', () => {
     const db = open()
-    for (let n = 0; n < 2000; n++) db.remember({ ...FILE, path: `/files/${n}` })
+    for (let n = 0; n < 2000; n++) db.remember({ ...FILE, path: `/files/${n}`, target: `/files/${n}` })
     db.close()
     const descriptor = openSync(file, 'r+')
     for (let at = 2 * 4096; at < statSync(file).size; at += 4096)
@@ -165,7 +222,7 @@ test('processes that open and write it at the same time lose nothing', async () 
     import { openStateDb } from ${JSON.stringify(MODULE)}
     const [dir, name] = process.argv.slice(1)
     const db = openStateDb(dir, (sentence) => console.log(sentence))
-    for (let n = 0; n < 50; n++) db.remember({ ...${JSON.stringify(FILE)}, path: name + n })
+    for (let n = 0; n < 50; n++) db.remember({ ...${JSON.stringify(FILE)}, path: name + n, target: name + n })
     db.close()`
   const names = ['a', 'b', 'c', 'd']
   const told = await Promise.all(

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openStateDb } from '../../src/supervisor/state-db.ts'
 import { openFileMemory } from '../../src/supervisor/verify-memory.ts'
@@ -15,6 +16,7 @@ afterEach(() => rmSync(join(dir, '..'), { recursive: true, force: true }))
 
 const file = (path: string, sizeBytes: number) => ({
   path,
+  target: path,
   urlKey: 'k',
   validator: { etag: '"a"' },
   sizeBytes,
@@ -52,6 +54,34 @@ test('what a run remembers meanwhile is found, too', () => {
   run.close()
   expect(looking.find('/d/b')).toMatchObject({ sizeBytes: 9 })
   looking.close()
+})
+
+test('a file that a server named is found by what its job is called otherwise', () => {
+  const run = state()
+  run.remember({ ...file('/d/report.pdf', 7), target: '/d/get.php' })
+  run.remember(file('/d/a', 8))
+  run.close()
+  const looking = memory()
+  expect(['/d/get.php', '/d/a', '/d/report.pdf'].map((path) => looking.findNamed(path))).toEqual([
+    '/d/report.pdf',
+    undefined,
+    undefined,
+  ])
+  expect(looking.find('/d/report.pdf')).toEqual({ sizeBytes: 7, mtimeMs: 1.5 })
+  looking.close()
+})
+
+test('a memory from before there were such names is read as far as it goes, and stays as it is', () => {
+  const path = join(dir, 'state.sqlite')
+  const old = new DatabaseSync(path)
+  old.exec('CREATE TABLE finished (path TEXT, size_bytes INTEGER, mtime_ms REAL); PRAGMA user_version = 1')
+  old.exec(`INSERT INTO finished VALUES ('/d/a', 7, 1.5)`)
+  old.close()
+  const before = footprint()
+  const looking = memory()
+  expect([looking.find('/d/a'), looking.findNamed('/d/a')]).toEqual([{ sizeBytes: 7, mtimeMs: 1.5 }, undefined])
+  looking.close()
+  expect(footprint()).toEqual(before)
 })
 
 test('where nothing was ever remembered nothing is made', () => {

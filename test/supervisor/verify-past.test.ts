@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { JobRow, RunEvent } from '../../src/core/event.ts'
+import { fingerprint } from '../../src/core/hash.ts'
 import { findRuns } from '../../src/supervisor/past-runs.ts'
 import { PastFiles } from '../../src/supervisor/verify-past.ts'
 import { jobEnded, runEnded, runStarted, START } from '../events.ts'
@@ -102,4 +103,19 @@ test('the log of a run that has ended is not read on', async () => {
   unlinkSync(log)
   await files.readOn()
   expect(problems).toEqual([])
+})
+
+test('the name that a server gave a file is told, one that leads elsewhere is not', async () => {
+  const id = fingerprint('sub/get.php')
+  const named = (out: string, changes: Partial<JobRow> = {}) => row(id, { out, ...changes })
+  const nameIn = async (...rows: readonly RunEvent[]) => {
+    night(1, ...rows)
+    return await (await past()).files.serverName(id)
+  }
+  expect(await nameIn(named('sub/report.pdf'))).toBe('report.pdf')
+  expect(await nameIn(named('sub/report.pdf', { outcome: 'unchanged' }))).toBe('report.pdf')
+  expect(await nameIn(named('sub/get.php'))).toBeUndefined()
+  expect(await nameIn(named('sub/report.pdf', { outcome: 'failed', size: null }))).toBeUndefined()
+  expect(await nameIn(named('sub/..'))).toBeUndefined()
+  expect(await nameIn()).toBeUndefined()
 })

@@ -72,7 +72,7 @@ interface Witnesses {
   readonly memory?: FileMemory
 }
 const NO_PAST = new PastFiles({ runs: [], onProblem: () => {}, isStopped: () => false })
-const NO_MEMORY: FileMemory = { find: () => undefined, close: () => {} }
+const NO_MEMORY: FileMemory = { find: () => undefined, findNamed: () => undefined, close: () => {} }
 
 async function prepare(
   lines: readonly string[],
@@ -188,6 +188,34 @@ describe('a verification', () => {
     )
     await it.untilDone()
     expect(it.verdicts()).toEqual(['1 ok', '4 refused'])
+  })
+
+  test('looks where a server put the file, by what mpdl remembers or by what the last run says', async () => {
+    put('named.bin', 'bytes')
+    const target = join(dir, 'get.php')
+    const findNamed = (path: string) => (path === target ? join(dir, 'named.bin') : undefined)
+    const remembering = await walk(
+      [listed('get.php', 'bytes')],
+      () => honest,
+      {},
+      { memory: { ...NO_MEMORY, findNamed } },
+    )
+    await remembering.untilDone()
+    expect(remembering.told).toMatchObject([{ verdict: 'ok', proof: 'checksum', out: 'named.bin' }])
+
+    writeFileSync(
+      join(dir, '20261121T020000Z-aa.ndjson'),
+      [{ mpdl: 1, ...runStarted() }, jobEnded({ id: fingerprint('get.php'), out: 'named.bin', size: 5 })]
+        .map((event) => `${JSON.stringify(event)}\n`)
+        .join(''),
+    )
+    const past = new PastFiles({ runs: await findRuns(dir), onProblem: () => {}, isStopped: () => false })
+    const recording = await walk(['http://h/get.php', 'http://h/other.php'], () => honest, {}, { past })
+    await recording.untilDone()
+    expect(recording.told).toMatchObject([
+      { verdict: 'ok', proof: 'size', out: 'named.bin' },
+      { verdict: 'missing', out: 'other.php' },
+    ])
   })
 
   test('hands over what it knows before it waits for a child', async () => {

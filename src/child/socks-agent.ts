@@ -1,0 +1,45 @@
+// Makes the agent that goes by a SOCKS5 server (RFC 1928), and names what that refuses. Loaded late: few lists need it.
+
+import type { Agent, AgentOptions } from 'node:http'
+import { SocksProxyAgent } from 'socks-proxy-agent'
+import { proxyLabel } from '../core/proxy.ts'
+import { codeOf, KnownFailure } from './failure-of.ts'
+
+/** A name's length is one byte. */
+const MAX_NAME_BYTES = 255
+/** As long as a timer can be: without it the agent would give up after a time of its own. */
+const NEVER_MS = 2 ** 31 - 1
+
+/** `options` are for what is behind the proxy. */
+export function socksAgent(proxy: string, options: AgentOptions): Agent {
+  const agent = new SocksProxyAgent(proxy, { ...options, timeout: NEVER_MS })
+  const connect = agent.connect.bind(agent)
+  const name = proxyLabel(proxy).slice(0, 255)
+  const fail = (code: string) => new KnownFailure({ kind: 'proxy', proxy: name, code })
+  agent.connect = async (request, to) => {
+    if (Buffer.byteLength(to.host ?? '') > MAX_NAME_BYTES) throw fail('name-too-long')
+    try {
+      return await connect(request, to)
+    } catch (error) {
+      throw isOfSocks(error) ? fail(socksCodeOf(error.message)) : error
+    }
+  }
+  return agent
+}
+
+/** Everything else comes with a code, or is known: the lookup for `socks5`, the TLS behind the proxy. */
+function isOfSocks(error: unknown): error is Error {
+  return error instanceof Error && codeOf(error) === undefined && 'options' in error
+}
+
+/** What the package says is a sentence; what the server answered ends it as a name. */
+function socksCodeOf(sentence: string): string {
+  const answer = /rejected connection - (\w+)$/.exec(sentence)?.[1]
+  if (answer !== undefined) return answer.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
+  const ofSystem = /\bE[A-Z_]{3,}\b/.exec(sentence)?.[0]
+  if (ofSystem !== undefined) return ofSystem
+  // Several addresses were tried, and the package keeps nothing of their errors.
+  if (sentence === '') return 'unreachable'
+  if (sentence === 'Socket closed') return 'EMPTY_REPLY'
+  return /authentication/i.test(sentence) ? 'not-authenticated' : 'not-socks'
+}

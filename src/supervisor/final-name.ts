@@ -1,0 +1,93 @@
+// Decides what a job's finished file is called, and what may give way to it, where servers may name files. Knows nothing
+// of how the bytes come, nor how a name is given.
+
+import { dirname, join } from 'node:path'
+import { isAsLeft } from '../core/as-left.ts'
+import { numbered } from '../core/destination.ts'
+import type { Failure } from '../core/failure.ts'
+import type { Job } from '../core/job.ts'
+import type { SuggestedName } from './server-name.ts'
+import { suggestedName } from './server-name.ts'
+import type { Settings } from './settings.ts'
+import type { StateDb } from './state-db.ts'
+import type { PlainFile } from './target.ts'
+
+export interface NamingContext {
+  readonly settings: Settings
+  readonly state: StateDb
+  /** Absolute paths that jobs of this run have, each with its job's index; undefined where only URLs name files. */
+  readonly takenNames: Map<string, number> | undefined
+}
+
+export type Named = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly failure: Failure }
+
+/** Gives the file this name, `mayReplace` permitting; undefined when it is done. */
+export type GiveName = (
+  path: string,
+  mayReplace: ((file: PlainFile) => boolean) | undefined,
+) => Promise<Failure | undefined>
+
+export class FinalName {
+  /** Absolute: the name that the URL or the list gives. */
+  readonly target: string
+  readonly #context: NamingContext
+  readonly #job: Job
+
+  constructor(context: NamingContext, job: Job) {
+    this.#context = context
+    this.#job = job
+    this.target = join(context.settings.dir, job.target)
+  }
+
+  /** Where the file of an earlier run is looked for. */
+  get place(): string {
+    const { takenNames, state } = this.#context
+    return (takenNames === undefined ? undefined : state.findNamed(this.target)?.path) ?? this.target
+  }
+
+  /** What the server calls it; undefined where that does not count. */
+  suggested(contentDisposition: string | undefined): SuggestedName | undefined {
+    return contentDisposition === undefined || !this.#mayBeNamed ? undefined : suggestedName(contentDisposition)
+  }
+
+  /** The list's word for it is not the server's to change. */
+  get #mayBeNamed(): boolean {
+    return this.#context.takenNames !== undefined && this.#job.options.out === undefined
+  }
+
+  /** What is there is this job's file, and none that others of this run may have. */
+  keep(path: string): void {
+    this.#context.takenNames?.set(path, this.#job.index)
+  }
+
+  /** Has the name given that the server `suggested`, or with `--on-clash rename` the next one that is free. */
+  async give(suggested: string | undefined, giveName: GiveName): Promise<Named> {
+    const isNamed = suggested !== undefined && this.#mayBeNamed
+    const wanted = isNamed ? join(dirname(this.target), suggested) : this.target
+    for (let n = 0; ; n++) {
+      const path = n === 0 ? wanted : numbered(wanted, n)
+      const failure = await this.#take(path, giveName)
+      if (failure === undefined) return { ok: true, path }
+      if (failure.kind !== 'name-taken' || this.#context.settings.onClash === 'fail') return { ok: false, failure }
+    }
+  }
+
+  async #take(path: string, giveName: GiveName): Promise<Failure | undefined> {
+    const { takenNames } = this.#context
+    if (takenNames === undefined) return await giveName(path, undefined)
+    const owner = takenNames.get(path)
+    if (owner !== undefined && owner !== this.#job.index) return { kind: 'name-taken', path }
+    // Before it is there, because others of this run may be about to give it, too.
+    takenNames.set(path, this.#job.index)
+    const failure = await giveName(path, (file) => this.#mayReplace(path, file))
+    if (failure !== undefined) takenNames.delete(path)
+    return failure
+  }
+
+  /** Under its URL's name a file gives way as ever; what a server named belongs to the job that left it there. */
+  #mayReplace(path: string, file: PlainFile): boolean {
+    const left = this.#context.state.find(path)
+    const isOurs = left?.target === this.target
+    return path === this.target ? left === undefined || isOurs : isOurs && isAsLeft(left, file)
+  }
+}
