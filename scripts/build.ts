@@ -102,9 +102,18 @@ const programApart: Plugin = {
   },
 }
 
+/** A package that few runs need, in a file of its own: reading it costs every start of the program 3 ms. */
+const cookiesApart: Plugin = {
+  name: 'cookies-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^tough-cookie$/ }, () => ({ path: './tough-cookie.js', external: true }))
+  },
+}
+
 const supervisor: BuildOptions = {
   format: 'esm',
   target: 'node22',
+  plugins: [cookiesApart],
   // Some dependencies are CommonJS and call require(), which an ES module does not have.
   banner: {
     js: "import { createRequire as mpdlCreateRequire } from 'node:module'\nconst require = mpdlCreateRequire(import.meta.url)",
@@ -124,6 +133,11 @@ const BUNDLES: readonly Bundle[] = [
   { entry: 'src/main.ts', out: 'main.js', options: { format: 'esm', target: 'node14.8', plugins: [programApart] } },
   { entry: 'src/cli/program.ts', out: 'mpdl.js', options: supervisor },
   { entry: 'src/index.ts', out: 'index.js', options: supervisor },
+  {
+    entry: 'node_modules/tough-cookie/dist/index.js',
+    out: 'tough-cookie.js',
+    options: { format: 'esm', target: 'node22', minifySyntax: true, minifyWhitespace: true },
+  },
   { entry: 'src/child/process-entry.ts', out: 'child.cjs', options: child },
   { entry: 'src/child/faults-entry.ts', out: 'child-faults.cjs', options: child },
 ]

@@ -23,7 +23,7 @@ export function decoded(response: OpenResponse, coding: Coding): OpenResponse {
     const start = (firstByte: number): Decoder => {
       const started = decoderFor(coding, firstByte)
       started.on('data', (bytes: Uint8Array) => {
-        sink(bytes)
+        if (!sink(bytes)) started.pause()
       })
       started.on('drain', () => response.resume())
       // What follows the end is no part of the file, and no server means to send it: curl refuses it too.
@@ -50,14 +50,10 @@ export function decoded(response: OpenResponse, coding: Coding): OpenResponse {
   }
 
   return {
-    head: response.head,
+    ...response,
     receive,
     resume() {
       decoder?.resume()
-    },
-    discard() {
-      decoder?.destroy()
-      response.discard()
     },
   }
 }

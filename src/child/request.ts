@@ -41,8 +41,7 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
   let hasFailed = false
   let hasEnded = false
   let hasBegun = false
-  // What the head of a HEAD tells is the length of the body that a GET would bring.
-  const intake = new Intake(takeover && request.method === 'GET')
+  const intake = new Intake(takeover)
 
   onPhase('connecting')
   const connection = await connectionFor(request, options, intake.onread, {

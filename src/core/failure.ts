@@ -260,7 +260,16 @@ const NETWORK_TEXT: Readonly<Record<string, string>> = {
 const PROXY_TEXT: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ENOTFOUND: 'unknown host',
-  ERR_PROXY_TUNNEL: 'it closed the connection without an answer',
+  ERR_PROXY_TUNNEL: 'it gave no answer that is one',
+  EMPTY_REPLY: 'it closed the connection without an answer',
+  unreachable: 'it cannot be reached',
+  'not-socks': 'it does not speak SOCKS5',
+  'not-authenticated': 'it does not accept the user and password',
+  'not-allowed': 'it does not allow this connection',
+  'host-unreachable': 'it cannot reach the host',
+  'network-unreachable': 'it cannot reach the network of the host',
+  'connection-refused': 'the host refused its connection',
+  failure: 'it failed, and does not say how',
   'name-too-long': 'the name of the host has more than the 255 bytes that SOCKS can carry',
 }
 

@@ -41,6 +41,8 @@ interface Standing {
   readonly file: PlainFile
   /** What mpdl knows of it; undefined where it did not leave it like that, or had it from another URL. */
   readonly left: FinishedFile | undefined
+  /** mpdl left another one there: its time says nothing of the server's. */
+  readonly isEdited: boolean
 }
 
 /** What a job carries from one attempt to the next. */
@@ -244,7 +246,9 @@ export class JobRun {
     if (file.kind !== 'file') return undefined
     const left = this.#context.state.find(path)
     const isOurs = left?.target === this.#name.target && left.urlKey === urlKey(this.#requestedUrl)
-    return { path, file, left: isOurs && isAsLeft(left, file) ? left : undefined }
+    if (!isOurs) return { path, file, left: undefined, isEdited: false }
+    const isEdited = !isAsLeft(left, file)
+    return { path, file, left: isEdited ? undefined : left, isEdited }
   }
 
   #chooseAsk(part: PartFile, standing: Standing | undefined): Ask {
@@ -260,11 +264,11 @@ export class JobRun {
       }
     }
     if (standing === undefined || settings.existing === 'force') return { kind: 'whole' }
-    const { left, file } = standing
+    const { left, file, isEdited } = standing
     if (left !== undefined && canRecognise(left.validator)) {
       return { kind: 'if-changed', of: 'target', validator: left.validator }
     }
-    return settings.existing === 'newer'
+    return settings.existing === 'newer' && !isEdited
       ? { kind: 'if-newer', sizeBytes: file.sizeBytes, modifiedMs: file.mtimeMs }
       : { kind: 'whole' }
   }

@@ -1,9 +1,13 @@
 // Proves that a coded body comes out whole or is called broken, and that nobody decodes what is not wanted.
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, constants, createGzip, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { decoded } from '../../src/child/decode.ts'
+import type { OpenResponse } from '../../src/child/request.ts'
+import type { Sink } from '../../src/child/takeover.ts'
 import type { Coding } from '../../src/core/coding.ts'
 import { bodyOf } from '../fixtures/fault-server.ts'
 import { type Claim, PlayedSupervisor, type Receive } from './play-supervisor.ts'
@@ -164,4 +168,35 @@ describe('a bomb', () => {
       expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20)
     },
   )
+
+  test.each(['gzip', 'br'] as const)('of %s is decoded no faster than it is wanted', async (coding) => {
+    let give: Sink = () => false
+    const ended = Promise.withResolvers<undefined>()
+    const response: OpenResponse = {
+      head: { status: 200, headers: [], remoteAddress: null, timings: {} },
+      receive(sink) {
+        give = sink
+        return ended.promise
+      },
+      resume: () => {},
+      discard: () => {},
+    }
+    const source = decoded(response, coding)
+    const came = new EventEmitter()
+    let pieces = 0
+    void source.receive(() => {
+      pieces++
+      came.emit('piece')
+      return false
+    })
+    const first = once(came, 'piece')
+    expect(give(await bombOf(coding))).toBe(false)
+    await first
+    await sleep(50)
+    expect(pieces).toBe(1)
+    const second = once(came, 'piece')
+    source.resume()
+    await second
+    ended.resolve(undefined)
+  })
 })

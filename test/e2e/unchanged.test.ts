@@ -141,6 +141,15 @@ describe.skipIf(!requireServer('nginx', nginxPath))('a list on nginx', () => {
       expect(linesOf(without, 'downloaded')).toEqual([1, 2])
     })
 
+    test('does not take an edit for a younger version', async () => {
+      publish('edited', bodyOf(2000, 5))
+      const operands = [`${nginx.url}/edited`]
+      const { home } = await run({ operands, args: [...ONCE, '-N'] })
+      writeFileSync(join(home.out, 'edited'), bodyOf(2000, 6))
+      const ended = await run({ home, operands, args: [...ONCE, '-N'] })
+      expect([ended.row(1).outcome, ended.bytes('edited').equals(bodyOf(2000, 5))]).toEqual(['downloaded', true])
+    })
+
     test('fetches what is not here without asking first', async () => {
       publish('absent', bodyOf(2000, 5))
       const seen = nginx.accessLog().length
