@@ -1,23 +1,13 @@
 // The note beside a part: which version it is of and which bytes are there. Believed only as far as it can be
 // checked. Knows nothing of how bytes get there.
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import * as v from 'valibot'
 import { safeComponent } from '../core/destination.ts'
 import type { Range } from '../core/segment.ts'
 import { areSoundRanges } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
+import { replaceFile } from './replace-file.ts'
 
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const ranges = v.array(v.strictTuple([whole, whole]))
@@ -99,20 +89,7 @@ export function readControl(path: string): Control | undefined {
 
 /** Replaces the note as a whole. Throws what the disk throws. */
 export function writeControl(path: string, control: Control): void {
-  const temporary = `${path}~`
-  rmSync(temporary, { force: true })
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-  const descriptor = openSync(temporary, flags, 0o600)
-  try {
-    // Not writeSync: a disk that is nearly full takes the first half without an error.
-    writeFileSync(descriptor, textOf(control))
-    renameSync(temporary, path)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
-  } finally {
-    closeSync(descriptor)
-  }
+  replaceFile(path, textOf(control), { temporary: `${path}~`, isDurable: false })
 }
 
 /**

@@ -1,17 +1,7 @@
 // Keeps the cookies of a run (RFC 6265) and the file they come from and go to. Knows nothing of requests, or of what
 // else they carry.
 
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Cookie, MemoryCookieStore, CookieJar as Rfc6265Jar } from 'tough-cookie'
 import { type CookieRecord, formatCookieFile, mergeCookies, parseCookieFile, UNSENDABLE } from '../core/cookie-file.ts'
@@ -19,6 +9,7 @@ import { describe } from '../core/failure.ts'
 import { printable } from '../core/printable.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { whyNotPrivate } from './private-file.ts'
+import { replaceFile } from './replace-file.ts'
 
 /**
  * Everything a browser's jar does where a person types the URL: no page asks for anything here, so SameSite changes
@@ -112,7 +103,9 @@ class BoundedJar implements CookieJar {
     if (typeof onDisk === 'string') return onDisk
     const now = this.#all().filter(isAlive).map(recordOf)
     try {
-      replaceFile(this.#file, formatCookieFile(mergeCookies(this.#stored, now, onDisk)))
+      const text = formatCookieFile(mergeCookies(this.#stored, now, onDisk))
+      const temporary = `${this.#file}.${process.pid}~`
+      replaceFile(this.#file, Buffer.from(text, 'latin1'), { temporary, isDurable: true })
     } catch (error) {
       return describe(diskFailure(error, 'write', printable(this.#file)))
     }
@@ -239,24 +232,6 @@ function readStored(file: string): readonly CookieRecord[] | string {
     return [...shown, `correct or remove ${hidden > 0 ? `these and ${hidden} more` : 'that'}`].join('; ')
   } catch (error) {
     return describe(diskFailure(error, 'read', name))
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-/** Throws what the disk throws; then the file is as it was. */
-function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}~`
-  rmSync(temporary, { force: true })
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-  const descriptor = openSync(temporary, flags, 0o600)
-  try {
-    writeFileSync(descriptor, text, 'latin1')
-    fsyncSync(descriptor)
-    renameSync(temporary, path)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
   } finally {
     closeSync(descriptor)
   }
