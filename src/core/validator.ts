@@ -17,6 +17,8 @@ export function header(headers: Headers, name: string): string | undefined {
 /** RFC 9110 §8.8.2.2 lets a date count as strong only when it is clearly older than the response. */
 const DATE_STRONG_AFTER_MS = 60_000
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+/** No ETag by the rules, but such servers know their own word again; good enough to ask with, not to join bytes. */
+const BARE_ETAG = /^(?!W\/)[\x21\x23-\x7e]+$/
 
 export function validatorOf(headers: Headers): Validator {
   const etag = header(headers, 'etag')
@@ -24,7 +26,7 @@ export function validatorOf(headers: Headers): Validator {
   const modifiedMs = lastModified === undefined ? Number.NaN : Date.parse(lastModified)
   const dateMs = Date.parse(header(headers, 'date') ?? '')
   return {
-    ...(etag !== undefined && ETAG.test(etag) ? { etag } : {}),
+    ...(etag !== undefined && (ETAG.test(etag) || BARE_ETAG.test(etag)) ? { etag } : {}),
     ...(lastModified !== undefined && !Number.isNaN(modifiedMs)
       ? { lastModified, isDateStrong: dateMs - modifiedMs >= DATE_STRONG_AFTER_MS }
       : {}),
@@ -38,7 +40,8 @@ export function canRecognise(validator: Validator): boolean {
 
 /** The value for `If-Range`, which must be strong (RFC 9110 §13.1.5); undefined when nothing may be joined. */
 export function strongValidator(validator: Validator): string | undefined {
-  if (validator.etag !== undefined) return validator.etag.startsWith('W/') ? undefined : validator.etag
+  if (validator.etag?.startsWith('"') === true) return validator.etag
+  if (validator.etag?.startsWith('W/') === true) return undefined
   return validator.isDateStrong === true ? validator.lastModified : undefined
 }
 

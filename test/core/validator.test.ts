@@ -39,12 +39,19 @@ describe('the validator of a response', () => {
     })
   })
 
-  test.each(['v1', '"v1', 'v1"', '"a"b"', '"a b"', 'w/"v1"', 'W/v1', '', '"a\u0007"', '"é—"'])(
+  test.each(['"v1', 'v1"', 'v 1', '"a"b"', '"a b"', 'w/"v1"', 'W/v1', '', '"a\u0007"', '"é—"'])(
     'takes %j for no ETag',
     (etag) => {
       expect(of({ etag })).toEqual({})
     },
   )
+
+  test('asks with a word that lacks its quotes, and joins nothing by it', () => {
+    const bare = of({ etag: 'v1-x:y' })
+    expect([bare, strongValidator(bare)]).toEqual([{ etag: 'v1-x:y' }, undefined])
+    expect(conditionalHeaders(bare)).toEqual([['If-None-Match', 'v1-x:y']])
+    expect(strongValidator({ ...bare, lastModified: DATE, isDateStrong: true })).toBe(DATE)
+  })
 
   test.each(['""', 'W/""', '"a!#~"', 'W/"x:y-z"'])('takes %s for an ETag', (etag) => {
     expect(of({ etag })).toEqual({ etag })
