@@ -166,8 +166,19 @@ export function outcomeOf(failure: Failure): FailureOutcome {
   return TRAITS[failure.kind].outcome
 }
 
-/** Whether the same request may succeed later. Decided by kind, and by the number where a server gave one. */
+/** What a proxy says no to today it says no to tomorrow. */
+const FINAL_PROXY_CODES: ReadonlySet<string> = new Set([
+  'not-authenticated',
+  'not-allowed',
+  'not-socks',
+  'name-too-long',
+  'command-not-supported',
+  'address-not-supported',
+])
+
+/** Whether the same request may succeed later. Decided by kind, and by the answer where there was one. */
 export function isTransient(failure: Failure): boolean {
+  if (failure.kind === 'proxy' && FINAL_PROXY_CODES.has(failure.code)) return false
   const isAnswer = failure.kind === 'http-status' || failure.kind === 'proxy'
   return isAnswer && failure.status !== undefined
     ? TRANSIENT_STATUSES.has(failure.status)
@@ -180,7 +191,7 @@ export function isConnectFailure(failure: Failure): boolean {
     failure.kind === 'connect-refused' ||
     failure.kind === 'connect-timeout' ||
     failure.kind === 'unknown-host' ||
-    (failure.kind === 'proxy' && failure.status === undefined) ||
+    (failure.kind === 'proxy' && failure.status === undefined && isTransient(failure)) ||
     (failure.kind === 'network' && ['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'].includes(failure.code))
   )
 }

@@ -313,6 +313,8 @@ test('exactly the statuses of the contract are transient', () => {
   expect(transient).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524])
   const ofProxy = (status: number) => isTransient({ kind: 'proxy', proxy: 'p', code: 'x', status })
   expect([ofProxy(403), ofProxy(407), ofProxy(502)]).toEqual([false, false, true])
+  const refused: Failure = { kind: 'proxy', proxy: 'p', code: 'not-authenticated' }
+  expect([isTransient(refused), isConnectFailure(refused)]).toEqual([false, false])
 })
 
 test('only what never reached the host is a connect failure', () => {
