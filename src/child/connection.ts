@@ -80,7 +80,8 @@ function byHttpProxy(
       isPassed = true
     })
   } else observe(agent, isTlsToProxy, { ...events, onConnected })
-  return { agent, blame: (error) => (isPassed ? error : proxyFailureOf(error, proxy)) }
+  // Without a tunnel it is the proxy that answers.
+  return { agent, blame: (error) => (isTls && isPassed ? error : proxyFailureOf(error, proxy)) }
 }
 
 type Create = http.Agent['createConnection']
@@ -139,8 +140,9 @@ function proxyFailureOf(error: unknown, proxy: string): KnownFailure {
   const given = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : Number.NaN
   if (given === 407) return new KnownFailure({ kind: 'unauthorized', status: 407 })
   const failure = childFailureOf(error, proxy)
-  const code = codeOf(error)
-  if (failure.kind === 'tls' || code === undefined) return new KnownFailure(failure)
+  const code = failure.kind === 'tls' ? failure.code : codeOf(error)
+  // What has no code is this child's own affair.
+  if (code === undefined) return new KnownFailure(failure)
   const status = given >= 100 && given <= 999 ? { status: given } : {}
   return new KnownFailure({ kind: 'proxy', proxy: proxyLabel(proxy).slice(0, 255), code, ...status })
 }

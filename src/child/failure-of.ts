@@ -38,10 +38,11 @@ export function childFailureOf(error: unknown, url: string | undefined): ChildFa
   return { kind: 'network', code, host }
 }
 
-/** Node calls every answer that is no TLS EPROTO, and what OpenSSL made of it stands in the message only. */
+/** Node calls every answer that it cannot go on with EPROTO, and what OpenSSL made of it stands in the message only. */
 function tlsCodeOf(code: string, error: unknown): string {
-  const isOtherLanguage = error instanceof Error && /wrong version number|packet length too long/.test(error.message)
-  return code === 'EPROTO' && isOtherLanguage ? 'ERR_SSL_WRONG_VERSION_NUMBER' : code
+  if (code !== 'EPROTO' || !(error instanceof Error)) return code
+  if (/wrong version number|packet length too long/.test(error.message)) return 'ERR_SSL_WRONG_VERSION_NUMBER'
+  return /unsupported protocol/.test(error.message) ? 'ERR_SSL_UNSUPPORTED_PROTOCOL' : code
 }
 
 export function diskFailureOf(error: unknown): ChildFailure {

@@ -35,6 +35,8 @@ function isOfSocks(error: unknown): error is Error {
 /** What the package says is a sentence; what the server answered ends it as a name. */
 function socksCodeOf(sentence: string): string {
   const answer = /rejected connection - (\w+)$/.exec(sentence)?.[1]
+  // An answer that RFC 1928 does not know has no name.
+  if (answer === 'undefined') return 'refused'
   if (answer !== undefined) return answer.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
   const ofSystem = /\bE[A-Z_]{3,}\b/.exec(sentence)?.[0]
   if (ofSystem !== undefined) return ofSystem

@@ -18,7 +18,7 @@ export function optionValue(option: Option, given: unknown): OptionValue {
 function flagOf(option: Option, given: unknown): OptionValue {
   const word = wordOf(given)
   if (word === undefined) {
-    return { ok: false, problem: ` is ${excerpt(String(given))}; allowed are true and false (1, 0, yes, no)` }
+    return { ok: false, problem: ` is ${excerpt(String(given))}; allowed are true and false (1, 0, yes, no, on, off)` }
   }
   if (!option.negate) return { ok: true, value: word }
   // `no-proxy = false` takes back a `no-proxy`, and says nothing of which proxy.
@@ -52,6 +52,6 @@ function textOf(value: unknown): string | undefined {
 /** The words for true and false; undefined for every other. */
 export function wordOf(value: unknown): boolean | undefined {
   const word = String(value).toLowerCase()
-  if (['true', '1', 'yes'].includes(word)) return true
-  return ['false', '0', 'no'].includes(word) ? false : undefined
+  if (['true', '1', 'yes', 'on'].includes(word)) return true
+  return ['false', '0', 'no', 'off'].includes(word) ? false : undefined
 }

@@ -159,6 +159,7 @@ export const FAILURE_KINDS = Object.keys(TRAITS) as readonly FailureKind[]
 const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524])
 
 export function classOf(failure: Failure): FailureClass {
+  if (failure.kind === 'proxy' && failure.code === 'not-authenticated') return 'auth'
   return TRAITS[failure.kind].class
 }
 
@@ -166,23 +167,31 @@ export function outcomeOf(failure: Failure): FailureOutcome {
   return TRAITS[failure.kind].outcome
 }
 
-/** What a proxy says no to today it says no to tomorrow. */
-const FINAL_PROXY_CODES: ReadonlySet<string> = new Set([
-  'not-authenticated',
-  'not-allowed',
-  'not-socks',
-  'name-too-long',
-  'command-not-supported',
-  'address-not-supported',
+/** What may pass by itself between us and a proxy, or between it and the host; to all else it will say no again. */
+const TRANSIENT_PROXY_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EMPTY_REPLY',
+  'ERR_PROXY_TUNNEL',
+  'unreachable',
+  'failure',
+  'host-unreachable',
+  'network-unreachable',
+  'connection-refused',
 ])
 
 /** Whether the same request may succeed later. Decided by kind, and by the answer where there was one. */
 export function isTransient(failure: Failure): boolean {
-  if (failure.kind === 'proxy' && FINAL_PROXY_CODES.has(failure.code)) return false
-  const isAnswer = failure.kind === 'http-status' || failure.kind === 'proxy'
-  return isAnswer && failure.status !== undefined
-    ? TRANSIENT_STATUSES.has(failure.status)
-    : TRAITS[failure.kind].transient
+  if (failure.kind === 'http-status') return TRANSIENT_STATUSES.has(failure.status)
+  if (failure.kind !== 'proxy') return TRAITS[failure.kind].transient
+  return failure.status === undefined ? TRANSIENT_PROXY_CODES.has(failure.code) : TRANSIENT_STATUSES.has(failure.status)
 }
 
 /** Whether the host could not be reached at all, which counts against the host and not only the job. */
@@ -230,6 +239,14 @@ const TLS_TEXT: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'the issuer of the certificate is unknown (trust it with --cacert FILE)',
   UNABLE_TO_GET_ISSUER_CERT: 'the issuer of the certificate is unknown (trust it with --cacert FILE)',
   CERT_REVOKED: 'the certificate was revoked',
+  ERR_SSL_UNSUPPORTED_PROTOCOL: 'the server speaks only old versions of TLS',
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'the server speaks only old versions of TLS',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'the server wants a client certificate (--cert FILE)',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'the server does not know who issued the client certificate (--cert)',
+  'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED': 'the server finds the client certificate (--cert) expired',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'the server finds the client certificate (--cert) expired',
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': 'the server does not accept the client certificate (--cert)',
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'the server does not accept the client certificate (--cert)',
   ERR_SSL_WRONG_VERSION_NUMBER: 'the server does not speak TLS on this port (did you mean http://?)',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'the server does not speak TLS on this port (did you mean http://?)',
 }
@@ -281,7 +298,13 @@ const PROXY_TEXT: Readonly<Record<string, string>> = {
   'network-unreachable': 'it cannot reach the network of the host',
   'connection-refused': 'the host refused its connection',
   failure: 'it failed, and does not say how',
+  refused: 'it refused the connection',
   'name-too-long': 'the name of the host has more than the 255 bytes that SOCKS can carry',
+}
+
+/** With a proxy the same goes wrong as with a server. */
+function proxyText(code: string): string {
+  return tag(PROXY_TEXT[code] ?? NETWORK_TEXT[code] ?? TLS_TEXT[code] ?? PROTOCOL_TEXT[code], code)
 }
 
 const PROTOCOL_TEXT: Readonly<Record<string, string>> = {
@@ -349,7 +372,7 @@ export function describe(failure: Failure): string {
       return `TLS with ${failure.host} failed: ${tag(TLS_TEXT[failure.code], failure.code)}`
     case 'proxy':
       return failure.status === undefined
-        ? `proxy ${failure.proxy}: ${tag(PROXY_TEXT[failure.code] ?? NETWORK_TEXT[failure.code], failure.code)}`
+        ? `proxy ${failure.proxy}: ${proxyText(failure.code)}`
         : `proxy ${failure.proxy} refused: HTTP ${failure.status} ${STATUS_TEXT[failure.status] ?? ''}`.trimEnd()
     case 'private-address':
       return `${failure.host} is ${failure.address}, which is no public address (--block-private)`

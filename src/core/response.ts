@@ -6,7 +6,15 @@ import type { Failure } from './failure.ts'
 import { excerpt } from './printable.ts'
 import type { Range } from './segment.ts'
 import type { Headers, Validator } from './validator.ts'
-import { conditionalHeaders, confirms, contradicts, header, strongValidator, validatorOf } from './validator.ts'
+import {
+  conditionalHeaders,
+  confirms,
+  contradicts,
+  header,
+  headerList,
+  strongValidator,
+  validatorOf,
+} from './validator.ts'
 
 /** What a request asked for. */
 export type Ask =
@@ -149,7 +157,7 @@ function typeRefused(headers: Headers, accepted: readonly string[] | undefined):
 function onWhole({ headers }: Head, rules: ResponseRules): Answer {
   const lengthBytes = contentLength(headers)
   const validator = validatorOf(headers)
-  const coding = codingOf(header(headers, 'content-encoding'))
+  const coding = codingOf(headerList(headers, 'content-encoding'))
   if (rules.decodes === true && coding !== 'identity') {
     // Several codings, or one that was not offered: what would be stored is of no use to who wanted it decoded.
     if (coding === undefined) return fail({ kind: 'protocol', code: 'coding-unasked' })
@@ -160,7 +168,7 @@ function onWhole({ headers }: Head, rules: ResponseRules): Answer {
     lengthBytes !== undefined &&
     strongValidator(validator) !== undefined &&
     coding === 'identity' &&
-    /(?:^|,)\s*bytes\s*(?:,|$)/i.test(header(headers, 'accept-ranges') ?? '')
+    /(?:^|,)\s*bytes\s*(?:,|$)/i.test(headerList(headers, 'accept-ranges') ?? '')
   return (
     tooLarge(lengthBytes, rules) ?? {
       do: 'receive',
@@ -209,7 +217,7 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
   }
   const validator = ask.kind === 'rest' ? ask.validator : given
   // What is here was stored without a coding; bytes of a coded form do not go on from there.
-  const contentEncoding = header(head.headers, 'content-encoding')
+  const contentEncoding = headerList(head.headers, 'content-encoding')
   if (codingOf(contentEncoding) !== 'identity') {
     return { do: 'ask-whole', reason: `it is coded (${excerpt(contentEncoding ?? '').slice(0, 20)})` }
   }

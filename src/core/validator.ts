@@ -14,6 +14,13 @@ export function header(headers: Headers, name: string): string | undefined {
   return headers.find(([key]) => key.toLowerCase() === lower)?.[1]
 }
 
+/** All lines of a field as one list (RFC 9110 §5.3), for fields that may have several. */
+export function headerList(headers: Headers, name: string): string | undefined {
+  const lower = name.toLowerCase()
+  const values = headers.flatMap(([key, value]) => (key.toLowerCase() === lower ? [value] : []))
+  return values.length === 0 ? undefined : values.join(', ')
+}
+
 /** RFC 9110 §8.8.2.2 lets a date count as strong only when it is clearly older than the response. */
 const DATE_STRONG_AFTER_MS = 60_000
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/

@@ -92,6 +92,8 @@ class BoundedJar implements CookieJar {
       if (cookie === undefined || this.#isGuarded(cookie, target)) continue
       if (UNSENDABLE.test(`${cookie.key}${cookie.value}${cookie.path ?? ''}`)) continue
       fixExpiry(cookie)
+      // RFC 6265 §5.3: a host that is a suffix of its own, like an intranet's `wiki`, means itself alone.
+      if (cookie.domain === target.hostname && !this.#isSite(target.hostname)) cookie.domain = null
       this.#jar.setCookieSync(cookie, target, { ignoreError: true })
     }
     this.#trim()
@@ -157,7 +159,15 @@ class BoundedJar implements CookieJar {
 
   #siteOf({ domain }: Cookie): string {
     const host = domain ?? ''
-    return this.#tough.getPublicSuffix(host, { allowSpecialUseDomain: true, ignoreError: true }) ?? host
+    return this.#registeredOf(host) ?? host
+  }
+
+  #isSite(host: string): boolean {
+    return this.#registeredOf(host) !== undefined
+  }
+
+  #registeredOf(host: string): string | undefined {
+    return this.#tough.getPublicSuffix(host, { allowSpecialUseDomain: true, ignoreError: true })
   }
 }
 

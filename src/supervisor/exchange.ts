@@ -12,7 +12,7 @@ import type { Answer, Ask } from '../core/response.ts'
 import { decideResponse } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
-import { header } from '../core/validator.ts'
+import { header, headerList } from '../core/validator.ts'
 import type { ChildMessage, Command, Request } from '../protocol/message.ts'
 import type { Login } from './authenticator.ts'
 import type { CookieJar } from './cookie-jar.ts'
@@ -88,18 +88,23 @@ export class Exchange {
   /** What the child is to ask now, with what belongs to the URL's origin and to nobody else. */
   request(): Request {
     const { job, requestedUrl, settings, login, cookies } = this.#options
-    const { headers: runHeaders, userAgent, decodes, clientCertificate, proxies } = settings
+    const { headers: runHeaders, userAgent, decodes, clientCertificate } = settings
     const method = this.#ask.kind === 'if-newer' ? 'HEAD' : 'GET'
     const authorization = login.authorizationFor(this.#url, method)
     const cookie = cookies?.headerFor(this.#url)
     const sender = { job, requestedUrl, runHeaders, userAgent, authorization, cookie, decodes }
-    const proxy = proxyFor(this.#url, proxies, job.options.proxy)
+    const proxy = this.#proxy
     const isOwnOrigin = new URL(this.#url).origin === new URL(requestedUrl).origin
     return {
       ...requestFor(this.#url, this.#ask, sender),
       ...(proxy === undefined ? {} : { proxy }),
       ...(clientCertificate !== undefined && isOwnOrigin ? { clientCertificate } : {}),
     }
+  }
+
+  get #proxy(): string | undefined {
+    const { job, settings } = this.#options
+    return proxyFor(this.#url, settings.proxies, job.options.proxy)
   }
 
   /** Of the version whose bytes are taken. */
@@ -164,7 +169,7 @@ export class Exchange {
         this.#options.onAnswer(status, answer.of === 'part' ? 'the part is whole and current' : 'unchanged')
         return this.refuse()
       case 'fail': {
-        const failure = this.#withHint(answer.failure)
+        const failure = this.withHint(answer.failure)
         this.#options.onAnswer(status, describe(failure))
         return this.refuse(failure)
       }
@@ -215,11 +220,19 @@ export class Exchange {
     this.#options.send({ type: 'refuse' })
   }
 
-  /** What might help, where the server wants to know who asks. */
-  #withHint(failure: Failure): Failure {
-    if (failure.kind !== 'unauthorized' || failure.status !== 401) return failure
-    const hint = this.#options.login.hintFor(this.#url)
+  /** What might help, where server or proxy want to know who asks. */
+  withHint(failure: Failure): Failure {
+    if (failure.kind !== 'unauthorized' || failure.hint !== undefined) return failure
+    const hint = failure.status === 407 ? this.#proxyHint(failure.scheme) : this.#options.login.hintFor(this.#url)
     return hint === undefined ? failure : { ...failure, hint }
+  }
+
+  #proxyHint(scheme: string | undefined): string | undefined {
+    const proxy = this.#proxy
+    if (proxy === undefined) return undefined
+    if (new URL(proxy).username === '') return 'give them in its URL, as http://user:password@host:port'
+    const isBasic = scheme === undefined || scheme.toLowerCase() === 'basic'
+    return isBasic ? 'those in its URL were refused' : 'mpdl tells a proxy who it is in no way but Basic'
   }
 
   #refuseRange(reason: string, status: number): void {
@@ -231,7 +244,7 @@ export class Exchange {
   #noteFacts({ status, headers, timings, remoteAddress }: Extract<ChildMessage, { type: 'head' }>): void {
     const etag = header(headers, 'etag')
     const contentType = header(headers, 'content-type')
-    const contentEncoding = header(headers, 'content-encoding')
+    const contentEncoding = headerList(headers, 'content-encoding')
     const { nameLookupMs, connectMs, startTransferMs } = timings
     Object.assign(this.facts, {
       urlEffective: redactUrl(this.#url),

@@ -6,10 +6,11 @@ import type { AttemptRecord, ByteRange } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
+import { proxyLabel } from '../core/proxy.ts'
 import { hostOf } from '../core/redirect.ts'
 import type { Ask } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
-import type { ChildMessage } from '../protocol/message.ts'
+import type { ChildMessage, Request } from '../protocol/message.ts'
 import type { Authenticator } from './authenticator.ts'
 import { SILENT_LOGIN } from './authenticator.ts'
 import type { ChildEnd, ChildRun } from './child-run.ts'
@@ -116,7 +117,7 @@ export class Fetch {
       attempt,
       task: 'fetch',
       url: requestedUrl,
-      host: hostOf(new URL(request.url)),
+      host: peerOf(request),
       range: rangeOf(ask),
       waitMs: errand.waitMs,
       order: {
@@ -211,10 +212,10 @@ export class Fetch {
     return { failure, record, isAbandoned: failure?.kind === 'abandoned' }
   }
 
-  /** A child knows its descriptor, not the file's name. */
+  /** A child knows its descriptor, not the file's name; nor does it know what else could be tried. */
   #named(failure: Failure | undefined): Failure | undefined {
     const isDisk = failure?.kind === 'disk-full' || failure?.kind === 'disk-error'
-    return isDisk ? { ...failure, path: this.errand.part.path } : failure
+    return isDisk ? { ...failure, path: this.errand.part.path } : failure && this.exchange.withHint(failure)
   }
 
   #onMessage(message: ChildMessage): void {
@@ -264,6 +265,12 @@ export class Fetch {
       ? { kind: 'truncated', expectedBytes: end - start, receivedBytes: this.movedBytes }
       : undefined
   }
+}
+
+/** Whom it connects to, for people. */
+function peerOf({ url, proxy }: Request): string {
+  const host = hostOf(new URL(url))
+  return proxy === undefined ? host : `${host} by proxy ${proxyLabel(proxy)}`
 }
 
 function saysWhoAsks({ headers }: Settings, { options }: Job): boolean {

@@ -309,6 +309,9 @@ export class JobRun {
     this.#warnings.push(...transfer.warnings)
     this.#seat = transfer.seat
     this.#isSeatLost = transfer.isSeatLost
+    if (failure !== undefined && failure.kind !== 'abandoned' && transfer.exchange?.coding !== undefined) {
+      this.#dropDecoded(part)
+    }
     const suggested = this.#name.suggested(transfer.exchange?.contentDisposition)
     if (suggested !== undefined) {
       part.name = suggested.name
@@ -316,6 +319,14 @@ export class JobRun {
       if (suggested.problem !== undefined) this.#warnings.push(suggested.problem)
     }
     return failure
+  }
+
+  /** They can never be gone on with, so there is nothing to keep. */
+  #dropDecoded(part: PartFile): void {
+    const { completedBytes } = part
+    if (completedBytes === 0) return
+    this.#warnings.push(`${completedBytes} bytes dropped: what comes coded is not resumed (--compressed)`)
+    part.restart({}, undefined)
   }
 
   async #verifyAndCommit(part: PartFile): Promise<JobEnd> {

@@ -207,7 +207,7 @@ describe('a proxy that', () => {
   test('has a certificate nobody vouches for is named, however much the origin is trusted', async () => {
     const bad = createHttpsServer(tlsOf(certificates.untrustedCertPath))
     const port = await portOf(bad)
-    const failure = { kind: 'tls', code: 'DEPTH_ZERO_SELF_SIGNED_CERT', host: `127.0.0.1:${port}` }
+    const failure = { kind: 'proxy', code: 'DEPTH_ZERO_SELF_SIGNED_CERT', proxy: `127.0.0.1:${port}` }
     for (const url of [plain.url('/ok'), secure.url('/ok')]) {
       expect(await failureOf({ url, proxy: `https://127.0.0.1:${port}`, isInsecure: true })).toEqual(failure)
     }

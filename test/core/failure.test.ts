@@ -112,7 +112,6 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     true,
     [{ kind: 'proxy', proxy: 'p:3128', code: 'ECONNREFUSED' }, 'proxy p:3128: connection refused (ECONNREFUSED)'],
     [{ kind: 'proxy', proxy: 'p:1080', code: 'ECONNRESET' }, 'proxy p:1080: the connection was reset (ECONNRESET)'],
-    [{ kind: 'proxy', proxy: 'p:1080', code: 'odd' }, 'proxy p:1080: odd'],
     [{ kind: 'proxy', proxy: 'p:3128', code: 'x', status: 502 }, 'proxy p:3128 refused: HTTP 502 Bad Gateway'],
     [{ kind: 'proxy', proxy: 'p:3128', code: 'x', status: 503 }, 'proxy p:3128 refused: HTTP 503 Service Unavailable'],
   ],
@@ -313,8 +312,15 @@ test('exactly the statuses of the contract are transient', () => {
   expect(transient).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524])
   const ofProxy = (status: number) => isTransient({ kind: 'proxy', proxy: 'p', code: 'x', status })
   expect([ofProxy(403), ofProxy(407), ofProxy(502)]).toEqual([false, false, true])
-  const refused: Failure = { kind: 'proxy', proxy: 'p', code: 'not-authenticated' }
-  expect([isTransient(refused), isConnectFailure(refused)]).toEqual([false, false])
+  for (const code of ['not-authenticated', 'not-socks', 'HPE_INVALID_CONSTANT', 'CERT_HAS_EXPIRED', 'odd']) {
+    const refused: Failure = { kind: 'proxy', proxy: 'p', code }
+    expect([isTransient(refused), isConnectFailure(refused), tell(refused)]).toEqual([
+      false,
+      false,
+      expect.stringMatching(/^proxy p: /),
+    ])
+  }
+  expect(classOf({ kind: 'proxy', proxy: 'p', code: 'not-authenticated' })).toBe('auth')
 })
 
 test('only what never reached the host is a connect failure', () => {

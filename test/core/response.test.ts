@@ -405,6 +405,13 @@ describe('a body that is decoded', () => {
     expect(take({ 'content-encoding': sent })).toEqual(failed({ kind: 'protocol', code: 'coding-unasked' }))
   })
 
+  test('that was coded twice is refused, on however many lines it says so', () => {
+    const line: [string, string] = ['Content-Encoding', 'gzip']
+    expect(decideResponse(WHOLE, { status: 200, headers: [line, line] }, { nowMs: NOW, decodes: true })).toEqual(
+      failed({ kind: 'protocol', code: 'coding-unasked' }),
+    )
+  })
+
   test.each(['identity', ''])('is as any other when it is not coded after all (%j)', (sent) => {
     expect(take({ 'content-encoding': sent, 'content-length': '5' })).toMatchObject({ lengthBytes: 5, sizeBytes: 5 })
     expect(take({ 'content-encoding': sent, 'content-length': '6' })).toMatchObject({ failure: { kind: 'too-large' } })

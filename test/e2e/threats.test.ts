@@ -573,24 +573,31 @@ describe('credentials over redirects', () => {
   const via = (from: FaultServer, name: string, target: string) =>
     from.url(`/redirect-to/${name}?url=${encodeURIComponent(target)}`)
 
-  /** How Authorization is given: to the job, in its URL, or to the run. */
-  const GIVEN = {
-    'the list': { lines: [' user=alice', ' password=hunter2'] },
-    'the URL': { userinfo: 'alice:hunter2@' },
-    '-u': { args: ['-u', 'alice:hunter2'] },
-    netrc: {
-      netrc: 'machine 127.0.0.1 login alice password hunter2\nmachine localhost login alice password hunter2\n',
-    },
-  } satisfies Record<string, { lines?: string[]; userinfo?: string; args?: string[]; netrc?: string }>
+  const HEADERS = ['Cookie: a=b', 'X-Api-Key: k', 'Proxy-Authorization: p']
+  const headerLines = HEADERS.map((header) => ` header=${header}`)
+  /** How the four secrets are given: to the job, in its URL, to the run, or by its netrc. */
+  type Given = {
+    readonly lines?: readonly string[]
+    readonly userinfo?: string
+    readonly args?: readonly string[]
+    readonly netrc?: string
+  }
+  const GIVEN: readonly (readonly [name: string, how: Given])[] = [
+    ['the list', { lines: [' user=alice', ' password=hunter2', ...headerLines] }],
+    ['the URL', { userinfo: 'alice:hunter2@', lines: headerLines }],
+    ['-u and -H', { args: ['-u', 'alice:hunter2', ...HEADERS.flatMap((header) => ['-H', header])] }],
+    [
+      'netrc',
+      {
+        netrc: 'machine 127.0.0.1 login alice password hunter2\nmachine localhost login alice password hunter2\n',
+        lines: headerLines,
+      },
+    ],
+  ]
 
-  test.each(Object.entries(GIVEN))(
+  test.each(GIVEN)(
     '[threat:redirect-credentials] none arrives at another host, port or scheme, given by %s; all arrive at the same',
-    async (_, how: {
-      lines?: string[]
-      userinfo?: string
-      args?: string[]
-      netrc?: string
-    }) => {
+    async (_, how) => {
       const home = newHome()
       const netrc = home.at('netrc')
       writeFileSync(netrc, how.netrc ?? '', { mode: 0o600 })
@@ -604,17 +611,14 @@ describe('credentials over redirects', () => {
         ['to-https', via(server, 'to-https', secure.url('/echo-headers')), false],
         ['from-https', via(secure, 'from-https', server.url('/echo-headers')), false],
         ['https-same', via(secure, 'https-same', secure.url('/echo-headers')), true],
+        ['https-port', via(secure, 'https-port', otherSecure.url('/echo-headers')), false],
+        ['https-host', via(secure, 'https-host', localhost(secure.url('/echo-headers'))), false],
         ['twice', via(server, 'twice', via(server, 'again', other.url('/echo-headers'))), false],
         ['userinfo', via(server, 'userinfo', other.url('/echo-headers').replace('//', '//mallory:theirs@')), false],
         ['no-scheme', via(server, 'no-scheme', `//127.0.0.1:${other.port}/echo-headers`), false],
         ['back', via(server, 'back', back), true],
       ]
-      const given = [
-        ...(how.lines ?? []),
-        ' header=Cookie: a=b',
-        ' header=X-Api-Key: k',
-        ' header=Proxy-Authorization: p',
-      ]
+      const given = how.lines ?? []
       const ended = await run({
         home,
         list: cases.flatMap(([, url]) => [url.replace('//', `//${how.userinfo ?? ''}`), ...given]).join('\n'),
@@ -632,6 +636,7 @@ describe('credentials over redirects', () => {
       const strangers = (requests: readonly RecordedRequest[]) =>
         requests.filter(({ headers }) => NAMES.some((header) => header in headers)).map(({ path }) => path)
       expect(strangers(other.requests.slice(seenByOther))).toEqual([])
+      expect(strangers(otherSecure.requests)).toEqual([])
       const strange = strangers(secure.requests.slice(seenBySecure))
       expect(strange.every((path) => path.includes('https') || path === '/echo-headers')).toBe(true)
     },

@@ -80,6 +80,8 @@ describe('what is sent', () => {
     ['not to another address', 'http://192.0.2.1/', 'a=1; Domain=2.1', 'http://192.0.2.1/', undefined],
     ['to an IPv6 address', 'http://[2001:db8::1]/', 'a=1', 'http://[2001:db8:0::1]/', 'a=1'],
     ['to a name without dots', 'http://intranet/', 'a=1', 'http://intranet/', 'a=1'],
+    ['to a name without dots that names itself', 'http://wiki/', 'a=1; Domain=wiki', 'http://wiki/', 'a=1'],
+    ['not below such a name', 'http://wiki/', 'a=1; Domain=wiki', 'http://b.wiki/', undefined],
     ['to a name with an underscore', 'http://my_host.h.org/', 'a=1; Domain=h.org', 'http://my_host.h.org/', 'a=1'],
     ['as it came, quotes too', 'https://h.org/', 'a="x y"', 'https://h.org/', 'a="x y"'],
     ['in bytes beyond ASCII', 'https://h.org/', 'a=\xe9', 'https://h.org/', 'a=\xe9'],

@@ -84,6 +84,17 @@ describe('a challenge', () => {
     expect(exchange.failure).toEqual({ kind: 'unauthorized', status: 407, scheme: 'again' })
   })
 
+  test.each([
+    ['http://p.test:1', 'Basic', 'give them in its URL, as http://user:password@host:port'],
+    ['http://u:canary@p.test:1', 'Basic', 'those in its URL were refused'],
+    ['http://u:canary@p.test:1', 'NTLM', 'mpdl tells a proxy who it is in no way but Basic'],
+  ])('of the proxy %s that wants %s says what might help', (proxy, scheme, hint) => {
+    const { exchange, head } = converse({ settings: { proxies: { https: proxy, noProxy: '' } } })
+    head(407, [['proxy-authenticate', `${scheme} realm="r"`]])
+    expect(exchange.failure).toEqual({ kind: 'unauthorized', status: 407, scheme, hint })
+    expect(exchange.withHint({ kind: 'unauthorized', status: 407 })).toHaveProperty('hint')
+  })
+
   test('to a look is answered with a look', () => {
     const { head, sent } = converse({ login, ask: { kind: 'if-newer', sizeBytes: 1, modifiedMs: 0 } })
     head(401, [['www-authenticate', 'again']])
