@@ -16,7 +16,10 @@ export interface Challenge {
 const DIGEST_ALGORITHMS = ['SHA-256', 'SHA-512-256', 'MD5'] as const
 export type DigestAlgorithm = (typeof DIGEST_ALGORITHMS)[number]
 
-/** A challenge of RFC 7616, or of RFC 2069 where {@link hasQop} is false. */
+/** The better known first. */
+const QOPS = ['auth', 'auth-int'] as const
+
+/** A challenge of RFC 7616, or of RFC 2069 where {@link qop} is undefined. */
 export interface DigestChallenge {
   readonly scheme: 'digest'
   readonly realm: string
@@ -27,7 +30,8 @@ export interface DigestChallenge {
   readonly algorithmName?: string
   /** The variant `-sess`. */
   readonly isSession: boolean
-  readonly hasQop: boolean
+  /** `auth-int` covers the body too, which is empty here. */
+  readonly qop: (typeof QOPS)[number] | undefined
   /** Only the nonce was refused. */
   readonly isStale: boolean
   readonly hashesUser: boolean
@@ -110,9 +114,9 @@ function digestOf(parameters: ReadonlyMap<string, string>): DigestChallenge | un
   const algorithm = DIGEST_ALGORITHMS.find((known) => known === baseName)
   const isSession = variant.length > 0
   const qops = (parameters.get('qop') ?? '').toLowerCase().split(/[\s,]+/)
-  const hasQop = qops.includes('auth')
+  const qop = QOPS.find((known) => qops.includes(known))
   // A session is made of a cnonce, and none is sent without qop.
-  const isOtherQop = !hasQop && (isSession || qops.some((qop) => qop !== ''))
+  const isOtherQop = qop === undefined && (isSession || qops.some((name) => name !== ''))
   if (realm === undefined || nonce === undefined || algorithm === undefined || isOtherQop) return undefined
   return {
     scheme: 'digest',
@@ -122,7 +126,7 @@ function digestOf(parameters: ReadonlyMap<string, string>): DigestChallenge | un
     algorithm,
     ...(algorithmName === undefined ? {} : { algorithmName }),
     isSession,
-    hasQop,
+    qop,
     isStale: isTrue('stale'),
     hashesUser: isTrue('userhash'),
     isUtf8: parameters.get('charset')?.toLowerCase() === 'utf-8',

@@ -20,7 +20,7 @@ export interface DigestRequest {
 
 /** The value of Authorization, its characters standing for bytes as Node's headers have it. */
 export function digestAuthorization(challenge: DigestChallenge, request: DigestRequest, hash: DigestHash): string {
-  const { realm, nonce, opaque, algorithm, algorithmName, isSession, hasQop, hashesUser, isUtf8 } = challenge
+  const { realm, nonce, opaque, algorithm, algorithmName, isSession, qop, hashesUser, isUtf8 } = challenge
   const { method, uri, cnonce } = request
   const digest = (...parts: string[]) => hash(algorithm, parts.join(':'))
   // §4; where the server does not say UTF-8, curl sends it all the same.
@@ -29,9 +29,9 @@ export function digestAuthorization(challenge: DigestChallenge, request: DigestR
 
   const secret = digest(user, realm, password)
   const ha1 = isSession ? digest(secret, nonce, cnonce) : secret
-  const ha2 = digest(method, uri)
+  const ha2 = qop === 'auth-int' ? digest(method, uri, hash(algorithm, '')) : digest(method, uri)
   const nc = request.nonceCount.toString(16).padStart(8, '0')
-  const response = hasQop ? digest(ha1, nonce, nc, cnonce, 'auth', ha2) : digest(ha1, nonce, ha2)
+  const response = qop === undefined ? digest(ha1, nonce, ha2) : digest(ha1, nonce, nc, cnonce, qop, ha2)
 
   return `Digest ${[
     hashesUser ? `username=${quoted(digest(user, realm))}` : usernameOf(user, isUtf8),
@@ -39,7 +39,7 @@ export function digestAuthorization(challenge: DigestChallenge, request: DigestR
     `uri=${quoted(uri)}`,
     ...(algorithmName === undefined ? [] : [`algorithm=${algorithmName}`]),
     `nonce=${quoted(nonce)}`,
-    ...(hasQop ? [`nc=${nc}`, `cnonce=${quoted(cnonce)}`, 'qop=auth'] : []),
+    ...(qop === undefined ? [] : [`nc=${nc}`, `cnonce=${quoted(cnonce)}`, `qop=${qop}`]),
     `response=${quoted(response)}`,
     ...(opaque === undefined ? [] : [`opaque=${quoted(opaque)}`]),
     ...(hashesUser ? ['userhash=true'] : []),

@@ -375,7 +375,9 @@ export function describe(failure: Failure): string {
         ? `proxy ${failure.proxy}: ${proxyText(failure.code)}`
         : `proxy ${failure.proxy} refused: HTTP ${failure.status} ${STATUS_TEXT[failure.status] ?? ''}`.trimEnd()
     case 'private-address':
-      return `${failure.host} is ${failure.address}, which is no public address (--block-private)`
+      return failure.host === failure.address
+        ? `${failure.host} is no public address (--block-private)`
+        : `${failure.host} is ${failure.address}, which is no public address (--block-private)`
     case 'unauthorized': {
       const who = failure.status === 407 ? 'the proxy' : 'the server'
       const scheme = failure.scheme === undefined ? '' : ` (${failure.scheme})`

@@ -246,18 +246,17 @@ function totalOf(headers: Headers): number | undefined {
 /** What to do with a response, given what was asked. A 200 to a range means "start over", never "append". */
 export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answer {
   const { status, headers } = head
-  if (REDIRECTS.has(status)) {
-    const location = header(headers, 'location')
-    return location === undefined || location.trim() === ''
-      ? fail({ kind: 'redirect-refused', reason: 'the server named no Location', location: '(nothing)' })
-      : { do: 'redirect', location: location.trim() }
-  }
+  const location = header(headers, 'location')?.trim() || undefined
+  if (REDIRECTS.has(status) && location !== undefined) return { do: 'redirect', location }
   if (ask.kind === 'if-newer') {
     if (status === 200) return onLook(ask, headers)
     // Many servers treat HEAD badly: only the answer to a GET is final.
-    if (status >= 400 && ![401, 407, 429, 503].includes(status)) {
+    if (![407, 429, 503].includes(status)) {
       return { do: 'ask-whole', reason: `the server answers HEAD with ${status}` }
     }
+  }
+  if (REDIRECTS.has(status)) {
+    return fail({ kind: 'redirect-refused', reason: 'the server named no Location', location: '(nothing)' })
   }
   if (status === 206) return typeRefused(headers, rules.acceptTypes) ?? onPartial(ask, head, rules)
   if (status === 200 || status === 203) return typeRefused(headers, rules.acceptTypes) ?? onWhole(head, rules)

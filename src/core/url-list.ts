@@ -317,7 +317,10 @@ function readOption(draft: Draft, name: OptionName, value: string, fail: Fail): 
     }
     case 'user':
     case 'password':
-      if (CONTROL.test(value)) fail(`${name} has a control character, which no server accepts; remove it`)
+      // RFC 7617 §2: no server could tell where it ends.
+      if (name === 'user' && value.includes(':'))
+        fail('user has a colon; write the password as password= on a line of its own')
+      else if (CONTROL.test(value)) fail(`${name} has a control character, which no server accepts; remove it`)
       else options[name] = value
       return
     case 'proxy': {

@@ -57,18 +57,48 @@ export class Authenticator {
 
   /** For one child's conversation that begins at `requestedUrl`, whose origin alone gets the job's credentials. */
   login(job: Job, requestedUrl: string): Login {
-    const { mode, user, netrc } = this.#options
-    const { origin, hostname } = new URL(requestedUrl)
+    const { user, netrc } = this.#options
+    const own = new URL(requestedUrl)
     const find = (host: string, name: string | undefined) => this.#findInNetrc(host, name)
     const credentials = credentialsFor(job, requestedUrl, { user, netrc: netrc.isOn ? find : () => undefined })
-    const isInUnusedNetrc = () => !netrc.isOn && find(hostname, credentials?.user) !== undefined
-    const help = () => (isInUnusedNetrc() ? `${netrc.file} has an entry for it (--netrc)` : undefined)
-    return new OriginLogin({ mode, origin, credentials, help, sessions: this.#sessions })
+    const logins = new Map([[own.origin, this.#login(own, credentials, '-u USER or user= gives them')]])
+    const at = (url: string) => {
+      const { origin } = new URL(url)
+      const login = logins.get(origin) ?? this.#loginElsewhere(new URL(url), own)
+      logins.set(origin, login)
+      return login
+    }
+    return {
+      authorizationFor: (url, method) => at(url).authorizationFor(url, method),
+      onUnauthorized: (url, headers) => at(url).onUnauthorized(headers),
+      hintFor: (url) => at(url).hint,
+    }
   }
 
-  #findInNetrc(host: string, user: string | undefined): UserPassword | undefined {
+  /**
+   * Where a redirect leads, nothing of the job's is said; but a netrc entry that names the host was written for it,
+   * whoever sends us there, as with curl. Not over http when the job began with https.
+   */
+  #loginElsewhere(url: URL, own: URL): OriginLogin {
+    const isSafe = url.protocol === 'https:' || own.protocol === 'http:'
+    const isAsked = this.#options.netrc.isOn && isSafe
+    const credentials = isAsked ? this.#findInNetrc(url.hostname, undefined, 'named') : undefined
+    return this.#login(url, credentials, `credentials are for ${own.origin} only`)
+  }
+
+  #login({ origin, hostname }: URL, credentials: UserPassword | undefined, lack: string): OriginLogin {
+    const { mode, netrc } = this.#options
+    const isInUnusedNetrc = () => !netrc.isOn && this.#findInNetrc(hostname, credentials?.user) !== undefined
+    const help = () => (isInUnusedNetrc() ? `${netrc.file} has an entry for it (--netrc)` : undefined)
+    return new OriginLogin({ mode, origin, credentials, help, lack, sessions: this.#sessions })
+  }
+
+  /** `named`: not the entry that is for every host. */
+  #findInNetrc(host: string, user: string | undefined, which: 'any' | 'named' = 'any'): UserPassword | undefined {
     this.#netrc ??= readNetrc(this.#options.netrc.file)
-    return this.#netrc.ok ? findInNetrc(this.#netrc.entries, host, user) : undefined
+    if (!this.#netrc.ok) return undefined
+    const { entries } = this.#netrc
+    return findInNetrc(which === 'any' ? entries : entries.filter((entry) => entry.host !== undefined), host, user)
   }
 }
 
@@ -123,10 +153,13 @@ interface LoginOptions {
   readonly credentials: UserPassword | undefined
   /** Where there are credentials that were not used. */
   readonly help: () => string | undefined
+  /** What to do where there are none. */
+  readonly lack: string
   readonly sessions: Sessions
 }
 
-class OriginLogin implements Login {
+/** What one conversation says at one origin. */
+class OriginLogin {
   readonly #options: LoginOptions
   /** Of a challenge to this conversation; until then, another's is used. */
   #session: Session | undefined
@@ -145,7 +178,7 @@ class OriginLogin implements Login {
     const isAnswer = this.#isAnswering
     this.#isAnswering = false
     this.#sent = undefined
-    if (credentials === undefined || new URL(url).origin !== origin) return undefined
+    if (credentials === undefined) return undefined
     const session = this.#session ?? sessions.latestOf(origin)
     if (session === undefined && mode !== 'default' && mode !== 'basic') return undefined
     this.#sent = { scheme: session?.challenge.scheme ?? 'basic', isAnswer }
@@ -154,11 +187,11 @@ class OriginLogin implements Login {
       : basic(credentials)
   }
 
-  onUnauthorized(url: string, headers: Headers): boolean {
+  onUnauthorized(headers: Headers): boolean {
     const { mode, origin, sessions } = this.#options
     const challenges = parseChallenges(headers, 'www-authenticate')
     const challenge = chooseChallenge(challenges, mode)
-    this.#hint = this.#reasonAgainst(url, challenge, challenges)
+    this.#hint = this.#reasonAgainst(challenge, challenges)
     if (challenge === undefined || this.#hint !== undefined) return false
     this.#session = sessions.begin(origin, challenge)
     this.#isAnswering = true
@@ -166,16 +199,15 @@ class OriginLogin implements Login {
     return true
   }
 
-  hintFor(): string | undefined {
+  get hint(): string | undefined {
     return this.#hint
   }
 
   /** Why a 401 is not answered; undefined: the challenge is. */
-  #reasonAgainst(url: string, chosen: Answerable | undefined, all: readonly Challenge[]): string | undefined {
-    const { origin, credentials, help } = this.#options
-    if (new URL(url).origin !== origin) return `credentials are for ${origin} only`
+  #reasonAgainst(chosen: Answerable | undefined, all: readonly Challenge[]): string | undefined {
+    const { credentials, help, lack } = this.#options
     if (chosen === undefined && all.length > 0) return this.#describeOffer(all)
-    if (credentials === undefined) return help() ?? '-u USER or user= gives them'
+    if (credentials === undefined) return help() ?? lack
     const refused = credentials.password === '' ? (help() ?? 'no password was given') : 'the password was refused'
     if (chosen === undefined) return this.#sent === undefined ? 'the server does not say how to give them' : refused
     const isNonceRefused = chosen.scheme === 'digest' && (chosen.isStale || this.#sent?.isAnswer === false)

@@ -268,7 +268,8 @@ export class JobRun {
     if (left !== undefined && canRecognise(left.validator)) {
       return { kind: 'if-changed', of: 'target', validator: left.validator }
     }
-    return settings.existing === 'newer' && !isEdited
+    // A server that breaks off a look may still answer a request.
+    return settings.existing === 'newer' && !isEdited && this.progress.attempt === 1
       ? { kind: 'if-newer', sizeBytes: file.sizeBytes, modifiedMs: file.mtimeMs }
       : { kind: 'whole' }
   }

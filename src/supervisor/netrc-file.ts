@@ -1,5 +1,6 @@
 // Reads a netrc file if it is safe from others. Decides nothing about who it is for.
 
+import { isUtf8 } from 'node:buffer'
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import type { NetrcEntry } from '../core/netrc.ts'
 import { parseNetrc } from '../core/netrc.ts'
@@ -30,7 +31,10 @@ export function readNetrc(file: string): NetrcReading {
     descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
     const unfit = whyNotPrivate(descriptor, name, MAX_BYTES)
     if (unfit !== undefined) return refuse(unfit)
-    const parsed = parseNetrc(new TextDecoder().decode(readFileSync(descriptor)))
+    const text = readFileSync(descriptor)
+    // A password that lost its bytes would be a wrong one.
+    if (!isUtf8(text)) return refuse('is no UTF-8 text; save it as UTF-8')
+    const parsed = parseNetrc(new TextDecoder().decode(text))
     return parsed.ok ? parsed : refuse(`line ${parsed.line}: ${parsed.problem}`)
   } catch (error) {
     const code = codeOf(error)

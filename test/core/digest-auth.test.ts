@@ -92,6 +92,17 @@ describe('digestAuthorization', () => {
   })
 
   // The responses are those of curl 7.88 for the same challenge, user and cnonce.
+  test('where the body counts too, it is the empty one of a GET', () => {
+    const a1 = hash('MD5', 'u:r:p')
+    const a2 = hash('MD5', `GET:/x:${hash('MD5', '')}`)
+    const text = answer('Digest realm="r", nonce="n", qop="auth-int"', {
+      user: { user: 'u', password: 'p' },
+      cnonce: 'c',
+      uri: '/x',
+    })
+    expect(text).toContain(`qop=auth-int, response="${hash('MD5', `${a1}:n:00000001:c:auth-int:${a2}`)}"`)
+  })
+
   test('quotes and backslashes are escaped between quotes and hashed as they are', () => {
     const user = { user: 'J"\u00e4\\s', password: 'p\u00e4' }
     const challenge = 'Digest realm="a\\"b\\\\c", nonce="n1", qop="auth", opaque="\\"o"'
@@ -126,7 +137,7 @@ describe('digestAuthorization', () => {
           opaque: realm,
           algorithm: 'SHA-256',
           isSession: false,
-          hasQop: true,
+          qop: 'auth',
           isStale: false,
           hashesUser,
           isUtf8,

@@ -123,6 +123,7 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
       { kind: 'private-address', host: 'intra', address: '10.0.0.1' },
       'intra is 10.0.0.1, which is no public address (--block-private)',
     ],
+    [{ kind: 'private-address', host: '::1', address: '::1' }, '::1 is no public address (--block-private)'],
   ],
   'type-refused': [
     'protocol',

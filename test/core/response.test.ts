@@ -475,16 +475,16 @@ describe('a look at what is there', () => {
     expect(decide(LOOK, 200, { 'last-modified': 'x', 'content-length': '1000' })).toMatchObject({ do: 'ask-whole' })
   })
 
-  test.each([400, 403, 404, 405, 500, 501])(
+  test.each([204, 206, 302, 304, 400, 401, 403, 404, 405, 500, 501])(
     'asks for it when the server answers %i, which a GET may not get',
     (status) => {
       expect(decide(LOOK, status)).toMatchObject({ do: 'ask-whole' })
     },
   )
 
-  test('takes a redirect, a challenge and a plea for peace as they are', () => {
+  test('takes a redirect, the word of a proxy and a plea for peace as they are', () => {
     expect(decide(LOOK, 301, { location: '/x' })).toEqual({ do: 'redirect', location: '/x' })
-    expect(decide(LOOK, 401)).toEqual(failed({ kind: 'unauthorized', status: 401 }))
+    expect(decide(LOOK, 407)).toEqual(failed({ kind: 'unauthorized', status: 407 }))
     expect(decide(LOOK, 429)).toEqual(failed({ kind: 'http-status', status: 429 }))
   })
 })

@@ -241,6 +241,7 @@ describe('option lines', () => {
     ['header=a b: c', 'header name "a b" is not allowed; use letters, digits and -'],
     ['header=a: ĉ', 'header a: character 1 of its value may not stand in a header; use visible ASCII or Latin-1'],
     ['header=Accept-Encoding: gzip', 'header Accept-Encoding is set by mpdl itself; leave it out'],
+    ['user=me:secret', 'user has a colon; write the password as password= on a line of its own'],
     ['user=a\u0007', 'user has a control character, which no server accepts; remove it'],
     ['deadline=soon', 'deadline is "soon"; it must be a duration from 1ms to 24d, such as 250ms, 30s, 5m or 6h'],
     ['timeout=0', 'timeout is "0"; it must be a duration from 1ms to 24d, such as 250ms, 30s, 5m or 6h'],

@@ -264,7 +264,7 @@ describe('secrets', () => {
   const secret = (name: string) => `${CANARY}-${name}`
   const userinfo = Buffer.from(`alice:${secret('url')}`).toString('base64')
   const listUser = Buffer.from(`bob:${secret('list')}`).toString('base64')
-  const codedUsers = ['option', 'joined', 'environment', 'configuration', 'netrc'].map((source) =>
+  const codedUsers = ['option', 'environment', 'configuration', 'netrc'].map((source) =>
     Buffer.from(`alice:${secret(source)}`).toString('base64'),
   )
   const proxyUser = Buffer.from(`dave:${secret('proxy')}`).toString('base64')
@@ -394,7 +394,7 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
       `${at('/ok/refusing')}\n proxy=${through(refusing.port)}`,
       `https://127.0.0.1:${refused.port}/tunnel\n proxy=${through(proxy.port)}`,
       at('/ok/crashes'),
-      at('/slow/watched?size=20000&rate=20000'),
+      at('/slow/watched?size=20000&rate=50000'),
     ].join('\n')
     const crashing = 1 + rows.split('\n').findIndex((line) => line.includes('/ok/crashes'))
 
@@ -411,9 +411,6 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
           '--proxy',
           through(proxy.port),
         ],
-      }),
-      joined: () => ({
-        args: [`-ualice:${secret('joined')}`, `-HX-Api-Key: ${secret('joined')}`, `--proxy=${through(proxy.port)}`],
       }),
       environment: () => ({
         env: {
@@ -447,7 +444,7 @@ ${withUser(`/slow/watched?size=30000&rate=15000&${signed}`)}
         list: rows,
         env,
         args: [
-          ...['-T', '700ms', '--kill-after', '200ms', '--retry-delay', '10ms', '-t', '2', '-v', '--json', '-j', '1'],
+          ...['-T', '400ms', '--kill-after', '200ms', '--retry-delay', '10ms', '-t', '2', '-v', '--json', '-j', '1'],
           ...[
             '--auth',
             'any',

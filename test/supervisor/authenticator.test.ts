@@ -263,3 +263,35 @@ describe('netrc', () => {
     expect(sent(loginFor(to, 'http://other.example/'), 'http://other.example/')).toBe('nothing')
   })
 })
+
+describe('where a redirect leads', () => {
+  const write = (text: string) => writeFileSync(netrcFile, text, { mode: 0o600 })
+  const elsewhere = (from: string, to: string, isOn = true) => {
+    const login = loginFor(authenticator('default', { netrc: { file: netrcFile, isOn } }), from)
+    expect(sent(login, from)).toBe('Basic')
+    return [login.authorizationFor(to, 'GET'), login.onUnauthorized(to, says('Basic realm="r"')), login.hintFor(to)]
+  }
+
+  test.each([
+    ['http://h.example/', 'https://login.example/'],
+    ['https://h.example/', 'https://login.example/'],
+    ['http://h.example/', 'http://login.example/'],
+  ])('%s to %s: the netrc entry for that host is said, and none of the job’s', (from, to) => {
+    write('machine login.example login me password THEIRS')
+    expect(elsewhere(from, to)[0]).toBe(`Basic ${btoa('me:THEIRS')}`)
+  })
+
+  test.each([
+    ['the entry for all hosts', 'default login me password THEIRS', 'https://login.example/', true],
+    ['an entry for another', 'machine other.example login me password THEIRS', 'https://login.example/', true],
+    ['without --netrc its entry', 'machine login.example login me password THEIRS', 'https://login.example/', false],
+    ['in the clear what began by TLS', 'machine login.example login me password THEIRS', 'http://login.example/', true],
+  ])('not %s', (_, netrc, to, isOn) => {
+    write(netrc)
+    expect(elsewhere('https://h.example/', to, isOn)).toEqual([
+      undefined,
+      false,
+      isOn ? 'credentials are for https://h.example only' : `${netrcFile} has an entry for it (--netrc)`,
+    ])
+  })
+})
