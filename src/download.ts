@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { JobRow, LineRange, Outcome, RunEvent } from './core/event.ts'
 import { freshReport, step, sumsUp } from './core/report.ts'
 import { defaultSettings } from './defaults.ts'
+import { detectHardening } from './isolation/hardening.ts'
 import { spoolDir } from './places.ts'
 import { runHeader, startSession } from './session.ts'
 import { openCookieJar } from './supervisor/cookie-jar.ts'
@@ -47,7 +48,7 @@ export async function download(
 ): Promise<DownloadResult> {
   const { names = 'flat', onClash = 'fail', signal, onEvent, ...given } = options
   const settings: Settings = Object.freeze({ ...defaultSettings(), ...given, dir: resolve(given.dir ?? '.') })
-  const cookies = settings.cookies === 'off' ? undefined : await openCookieJar(settings.cookies)
+  const cookies = settings.cookies === 'off' ? undefined : await openCookieJar(settings.cookies, detectHardening())
   if (cookies?.ok === false) throw new Error(cookies.problem)
   const listPath = 'list' in source ? resolve(source.list) : null
   const opened = await openJobList(
@@ -88,7 +89,7 @@ export async function download(
     } finally {
       signal?.removeEventListener('abort', abort)
     }
-    const unsaved = cookies?.jar.save()
+    const unsaved = await cookies?.jar.save()
     if (unsaved !== undefined) emit({ type: 'warning', at: realWorld.nowMs(), message: unsaved })
     const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
     const { downloaded, unchanged, skipped } = report.totals

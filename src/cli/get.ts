@@ -5,6 +5,7 @@ import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
+import { detectHardening } from '../isolation/hardening.ts'
 import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
 import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
@@ -93,7 +94,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   await reporter.close?.()
   const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
   const code = exitCode(report, discrepancies)
-  const problems = [cookies?.save(), ...(await writeOutputs({ options, list, log, report, code }))].filter(
+  const problems = [await cookies?.save(), ...(await writeOutputs({ options, list, log, report, code }))].filter(
     (problem) => problem !== undefined,
   )
   for (const problem of problems) say(`mpdl: ${problem}\n`)
@@ -126,7 +127,7 @@ function requireLines(list: JobList, orders: readonly { readonly line: number }[
 
 async function cookiesOf({ cookies }: Settings): Promise<CookieJar | undefined> {
   if (cookies === 'off') return undefined
-  const opened = await openCookieJar(cookies)
+  const opened = await openCookieJar(cookies, detectHardening())
   if (!opened.ok) throw new UsageError(opened.problem, 78)
   return opened.jar
 }

@@ -321,6 +321,7 @@ const PROTOCOL_TEXT: Readonly<Record<string, string>> = {
   'range-unasked': 'it sent a range nobody asked for (206)',
   'upgrade-unasked': 'it switched protocols though nobody asked (101)',
   'not-modified-unasked': 'it said "not modified" though nothing was asked about (304)',
+  'transfer-coding-unasked': 'the body has a transfer coding that was not asked for',
   'coding-unasked': 'the body has a coding that was not asked for',
   'range-malformed': 'its Content-Range is missing or malformed',
   'range-mismatch': 'its Content-Range is not the range asked for',

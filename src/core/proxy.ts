@@ -104,3 +104,12 @@ export function proxiesFromEnvironment(
 export function noProxyOf(env: Environment): string {
   return env['no_proxy'] || env['NO_PROXY'] || ''
 }
+
+/**
+ * What a host's health is known by: where an entry goes a way of its own, what befalls it there says nothing of the
+ * others. `host`: with its port; `proxy`: the entry's own, or `none`.
+ */
+export function routeOf(host: string, proxy: string | undefined): string {
+  if (proxy === undefined) return host
+  return proxy === 'none' ? `${host} directly` : `${host} by proxy ${proxyLabel(proxy)}`
+}

@@ -243,6 +243,12 @@ function totalOf(headers: Headers): number | undefined {
   return total === undefined ? undefined : Number(total)
 }
 
+/** RFC 9112 §6.1: no transfer coding but the framing was asked for, and to Node's parser what is in it is the body. */
+function isTransferCoded(headers: Headers): boolean {
+  const codings = headerList(headers, 'transfer-encoding')?.toLowerCase().split(',') ?? []
+  return codings.some((coding) => !['chunked', 'identity', ''].includes(coding.trim()))
+}
+
 /** What to do with a response, given what was asked. A 200 to a range means "start over", never "append". */
 export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answer {
   const { status, headers } = head
@@ -258,6 +264,7 @@ export function decideResponse(ask: Ask, head: Head, rules: ResponseRules): Answ
   if (REDIRECTS.has(status)) {
     return fail({ kind: 'redirect-refused', reason: 'the server named no Location', location: '(nothing)' })
   }
+  if (isTransferCoded(headers)) return fail({ kind: 'protocol', code: 'transfer-coding-unasked' })
   if (status === 206) return typeRefused(headers, rules.acceptTypes) ?? onPartial(ask, head, rules)
   if (status === 200 || status === 203) return typeRefused(headers, rules.acceptTypes) ?? onWhole(head, rules)
   if (status === 304) {

@@ -7,7 +7,9 @@ import type { Cookie, MemoryCookieStore, CookieJar as Rfc6265Jar } from 'tough-c
 import { type CookieRecord, formatCookieFile, mergeCookies, parseCookieFile, UNSENDABLE } from '../core/cookie-file.ts'
 import { describe } from '../core/failure.ts'
 import { printable } from '../core/printable.ts'
+import type { Hardening } from '../isolation/hardening.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
+import { whileLocked } from './file-lock.ts'
 import { whyNotPrivate } from './private-file.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -22,10 +24,10 @@ export interface CookieJar {
   receive(url: string, setCookies: readonly string[]): void
   /**
    * Replaces the file, if there is one, as a whole: 0600, on the disk before it has its name, session cookies included
-   * as curl does. What another run wrote into it meanwhile is kept, except where both changed the same cookie; only
-   * what it writes in the very moment of this call is lost. A sentence when that failed.
+   * as curl does. What another run wrote into it meanwhile is kept, except where both changed the same cookie. A
+   * sentence when that failed.
    */
-  save(): string | undefined
+  save(): Promise<string | undefined>
 }
 
 export type OpenedCookieJar =
@@ -52,23 +54,28 @@ const ignoreResult = () => {}
  * Opens a jar that is empty or holds a file's cookies. A file that is not there yet is fine if it can be written; one
  * that others may read or write, or that is not the user's, a plain file or a cookies.txt, is a problem in a sentence.
  */
-export async function openCookieJar(cookies: 'run' | { readonly file: string }): Promise<OpenedCookieJar> {
+export async function openCookieJar(
+  cookies: 'run' | { readonly file: string },
+  hardening: Hardening,
+): Promise<OpenedCookieJar> {
   const file = cookies === 'run' ? undefined : cookies.file
   const stored = file === undefined ? [] : readStored(file)
   if (typeof stored === 'string') return { ok: false, problem: stored }
   // Most runs keep no cookies, and it brings the list of public suffixes along.
-  return { ok: true, jar: new BoundedJar(await import('tough-cookie'), file, stored) }
+  return { ok: true, jar: new BoundedJar(await import('tough-cookie'), file, stored, hardening) }
 }
 
 class BoundedJar implements CookieJar {
   readonly #tough: ToughCookie
+  readonly #hardening: Hardening
   readonly #file: string | undefined
   readonly #store: MemoryCookieStore
   readonly #jar: Rfc6265Jar
   #stored: readonly CookieRecord[]
 
-  constructor(tough: ToughCookie, file: string | undefined, stored: readonly CookieRecord[]) {
+  constructor(tough: ToughCookie, file: string | undefined, stored: readonly CookieRecord[], hardening: Hardening) {
     this.#tough = tough
+    this.#hardening = hardening
     this.#file = file
     this.#store = new tough.MemoryCookieStore()
     this.#jar = new tough.CookieJar(this.#store)
@@ -99,17 +106,21 @@ class BoundedJar implements CookieJar {
     this.#trim()
   }
 
-  save(): string | undefined {
-    if (this.#file === undefined) return undefined
-    const onDisk = readStored(this.#file)
+  async save(): Promise<string | undefined> {
+    const file = this.#file
+    return file === undefined ? undefined : await whileLocked(file, this.#hardening, () => this.#saveTo(file))
+  }
+
+  #saveTo(file: string): string | undefined {
+    const onDisk = readStored(file)
     if (typeof onDisk === 'string') return onDisk
     const now = this.#all().filter(isAlive).map(recordOf)
     try {
       const text = formatCookieFile(mergeCookies(this.#stored, now, onDisk))
-      const temporary = `${this.#file}.${process.pid}~`
-      replaceFile(this.#file, Buffer.from(text, 'latin1'), { temporary, isDurable: true })
+      const temporary = `${file}.${process.pid}~`
+      replaceFile(file, Buffer.from(text, 'latin1'), { temporary, isDurable: true })
     } catch (error) {
-      return describe(diskFailure(error, 'write', printable(this.#file)))
+      return describe(diskFailure(error, 'write', printable(file)))
     }
     this.#stored = now
     return undefined

@@ -6,7 +6,7 @@ import type { AttemptRecord, ByteRange } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
-import { proxyLabel } from '../core/proxy.ts'
+import { routeOf } from '../core/proxy.ts'
 import { hostOf } from '../core/redirect.ts'
 import type { Ask } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
@@ -96,7 +96,7 @@ export class Fetch {
       nowMs: world.nowMs,
       send: (command) => this.#child.run.send(command),
       onPhase: (phase) => this.#child.run.setPhase(phase),
-      onHop: (host) => events.onHop(this, host),
+      onHop: (host) => events.onHop(this, routeOf(host, job.options.proxy)),
       onFit: (answer, isRest) => events.onFit(this, answer, isRest),
       onAnswer: (status, answer) =>
         emit({
@@ -269,8 +269,7 @@ export class Fetch {
 
 /** Whom it connects to, for people. */
 function peerOf({ url, proxy }: Request): string {
-  const host = hostOf(new URL(url))
-  return proxy === undefined ? host : `${host} by proxy ${proxyLabel(proxy)}`
+  return routeOf(hostOf(new URL(url)), proxy)
 }
 
 function saysWhoAsks({ headers }: Settings, { options }: Job): boolean {

@@ -80,7 +80,7 @@ export class FinalName {
     // Before it is there, because others of this run may be about to give it, too.
     takenNames.set(path, this.#job.index)
     const failure = await giveName(path, (file) => this.#mayReplace(path, file))
-    if (failure !== undefined) takenNames.delete(path)
+    if (failure !== undefined && path !== this.target) takenNames.delete(path)
     return failure
   }
 

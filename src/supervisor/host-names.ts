@@ -1,5 +1,6 @@
 // Numbers hosts: those of the list first, in its order, then whatever redirects and mirrors lead to.
 
+import { routeOf } from '../core/proxy.ts'
 import { hostOf } from '../core/redirect.ts'
 
 export class HostNames {
@@ -21,8 +22,9 @@ export class HostNames {
     return id
   }
 
-  idOfUrl(url: string): number {
-    return this.idOf(hostOf(new URL(url)))
+  /** `proxy`: the entry's own. */
+  idOfUrl(url: string, proxy: string | undefined): number {
+    return this.idOf(routeOf(hostOf(new URL(url)), proxy))
   }
 
   nameOf(id: number): string {

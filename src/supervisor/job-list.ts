@@ -3,6 +3,7 @@
 
 import { setImmediate } from 'node:timers/promises'
 import type { Job } from '../core/job.ts'
+import { routeOf } from '../core/proxy.ts'
 import { hostKey, type ListError } from '../core/url-list.ts'
 import { codeOf } from './disk-failure.ts'
 import { type FateName, ListRows, MAX_TARGET_BYTES, type TargetRules } from './list-rows.ts'
@@ -27,7 +28,7 @@ export interface JobList {
   readonly name: string
   readonly size: number
   readonly lineCount: number
-  /** Every host of the list once, with its port: `example.com:443`. */
+  /** Every host of the list once, with its port: `example.com:443`; once more for each way of an entry's own. */
   readonly hosts: readonly string[]
   lineOf(index: number): number
   /** Position in `hosts`; 0 for a bad row. */
@@ -143,7 +144,7 @@ class FirstPass {
       this.#refuse(index, 'long-target', index)
       return
     }
-    this.#rows.setHost(index, this.#hostId(hostKey(url)))
+    this.#rows.setHost(index, this.#hostId(routeOf(hostKey(url), result.entry.options.proxy)))
     this.#claims.claim(index, { key: this.#rows.keyOf(target), url })
   }
 

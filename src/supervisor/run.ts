@@ -240,6 +240,7 @@ class Run implements RunControls {
       this.#counts.listed++
       const fate = list.fateOf(index)
       if (fate.kind === 'job') {
+        this.#reserveName(index)
         this.#schedule.add(index, list.hostOf(index))
         continue
       }
@@ -253,6 +254,14 @@ class Run implements RunControls {
       alike?.indexes.push(index)
     }
     tell()
+  }
+
+  /** The names of the list are not a server's to give to another of its jobs. */
+  #reserveName(index: number): void {
+    const { settings, list } = this.#parts
+    const { takenNames } = this.#context
+    const target = takenNames === undefined ? undefined : list.read(index)?.target
+    if (target !== undefined) takenNames?.set(join(settings.dir, target), index)
   }
 
   #isOver(): boolean {
@@ -315,7 +324,7 @@ class Run implements RunControls {
     for (const { transfer, progress } of runs) {
       const wanted = transfer?.wants(this.#schedule.spare) ?? 0
       if (transfer === undefined || wanted === 0) continue
-      const helpers = this.#seats.takeSpare(progress.job.urls, transfer.loads, wanted)
+      const helpers = this.#seats.takeSpare(progress.job, transfer.loads, wanted)
       if (helpers.length > 0) for (const seat of transfer.share(helpers)) this.#seats.free(seat, false)
     }
   }
@@ -339,7 +348,7 @@ class Run implements RunControls {
       // Not the first where that one's host was given up before the job began.
       mirror: Math.max(
         0,
-        job.urls.findIndex((url) => this.#hosts.idOfUrl(url) === host),
+        job.urls.findIndex((url) => this.#hosts.idOfUrl(url, job.options.proxy) === host),
       ),
       countedTries: job.urls.map(() => 0),
       attempt: 0,
@@ -515,7 +524,8 @@ class Run implements RunControls {
     state.countedTries = decision.countedTries
     state.startOver = decision.startOver
     state.waitMs = decision.waitMs
-    const next = this.#hosts.idOfUrl(state.job.urls[state.mirror] ?? state.job.urls[0])
+    const { urls, options } = state.job
+    const next = this.#hosts.idOfUrl(urls[state.mirror] ?? urls[0], options.proxy)
     // Nothing starts at a host that was given up, so nothing may wait for it.
     if (this.#isDown(next)) return this.#endJob(state, { ok: false, failure })
     this.#planRetry(state, decision.waitMs, describe(failure), { host: next, counted: !hasAdvanced })
@@ -600,8 +610,9 @@ class Run implements RunControls {
   }
 
   #goToMirror(index: number): boolean {
-    const urls = this.#parts.list.read(index)?.urls ?? []
-    const host = urls.map((url) => this.#hosts.idOfUrl(url)).find((id) => !this.#isDown(id))
+    const job = this.#parts.list.read(index)
+    const hosts = job?.urls.map((url) => this.#hosts.idOfUrl(url, job.options.proxy))
+    const host = hosts?.find((id) => !this.#isDown(id))
     if (host === undefined) return false
     this.#schedule.delay(index, host, this.#parts.world.monotonicMs())
     return true

@@ -1,6 +1,7 @@
 // Gives children their seats: takes and frees what the schedule counts, and wakes those that wait for room at a host.
 // Knows nothing of what the children do.
 
+import type { Job } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { HostNames } from './host-names.ts'
 import type { Helper, Seat } from './seat.ts'
@@ -50,11 +51,11 @@ export class Seats {
   }
 
   /** Spare seats at the mirrors of one file, the least busy one first, as far as their hosts have room. */
-  takeSpare(urls: readonly string[], loads: readonly number[], wanted: number): Helper[] {
+  takeSpare({ urls, options }: Job, loads: readonly number[], wanted: number): Helper[] {
     const nowMs = this.#monotonicMs()
     const mirrors = urls.map((url, mirror) => ({
       mirror,
-      host: this.#hosts.idOfUrl(url),
+      host: this.#hosts.idOfUrl(url, options.proxy),
       load: loads[mirror] ?? Number.POSITIVE_INFINITY,
     }))
     const helpers: Helper[] = []

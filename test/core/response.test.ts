@@ -108,6 +108,15 @@ describe('200', () => {
     expect(isRangeable(headers)).toBe(false)
   })
 
+  test.each(['gzip, chunked', 'GZIP', 'deflate,chunked'])(
+    'with a transfer coding nobody asked for is refused: %s',
+    (sent) => {
+      expect(decide(WHOLE, 200, { 'transfer-encoding': sent })).toEqual(
+        failed({ kind: 'protocol', code: 'transfer-coding-unasked' }),
+      )
+    },
+  )
+
   test('203 is as good', () => {
     expect(decide(WHOLE, 203).do).toBe('receive')
   })

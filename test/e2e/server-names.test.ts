@@ -179,15 +179,21 @@ describe('[name-taken] [threat:redirect-name] what a server named never replaces
     expect(again.report.totals, 'and each is remembered').toMatchObject({ unchanged: 12, bytes: 0 })
   })
 
-  test("nor does a URL's own name replace what a server gave another job, tonight or tomorrow", async () => {
+  test('a name that the list has for another job is not for the server to give, whichever comes first', async () => {
     const two = [url('a', called('plain.bin'), '&seed=1'), server.url('/ok/plain.bin?seed=2')].join('\n')
     const ended = await run({ list: two, args: [...NAMED, '-j', '1'] })
-    expect([ended.row(1).out, ended.kind(2)]).toEqual(['plain.bin', 'name-taken'])
-    // The other way round, so that only the memory of the first run can tell.
-    const turned = two.split('\n').toReversed().join('\n')
-    const again = await run({ home: ended.home, list: turned, args: [...NAMED, '-j', '1'] })
-    expect([again.kind(1), again.row(2).outcome]).toEqual(['name-taken', 'unchanged'])
-    expect(again.bytes('plain.bin').equals(bodyOf(100_000, 1))).toBe(true)
+    expect([ended.kind(1), ended.row(2).out]).toEqual(['name-taken', 'plain.bin'])
+    expect(ended.bytes('plain.bin').equals(bodyOf(100_000, 2))).toBe(true)
+    const both = await run({ list: two, args: [...NAMED, '-j', '1', '--on-clash', 'rename'] })
+    expect([both.code, both.row(1).out, both.row(2).out]).toEqual([0, 'plain.1.bin', 'plain.bin'])
+  })
+
+  test("nor does a URL's own name replace what a server gave another job the night before", async () => {
+    const named = url('a', called('plain.bin'), '&seed=1')
+    const { home } = await run({ list: named, args: NAMED })
+    const ended = await run({ home, list: `${named}\n${server.url('/ok/plain.bin?seed=2')}`, args: NAMED })
+    expect([ended.row(1).outcome, ended.kind(2)]).toEqual(['unchanged', 'name-taken'])
+    expect(ended.bytes('plain.bin').equals(bodyOf(100_000, 1))).toBe(true)
   })
 
   test('nor is it "unchanged" for another job, though that asks the same URL', async () => {

@@ -1,6 +1,6 @@
 // Decides whether the jar keeps, sends and stores what a browser would, and no more than it may.
 
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -24,6 +24,7 @@ import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { parseCookieFile } from '../../src/core/cookie-file.ts'
+import { detectHardening } from '../../src/isolation/hardening.ts'
 import { type CookieJar, openCookieJar } from '../../src/supervisor/cookie-jar.ts'
 import { findProgram, requireServer } from '../fixtures/servers.ts'
 
@@ -40,13 +41,13 @@ afterEach(() => {
 })
 
 async function opened(cookies: 'run' | { readonly file: string } = 'run'): Promise<CookieJar> {
-  const result = await openCookieJar(cookies)
+  const result = await openCookieJar(cookies, detectHardening())
   if (!result.ok) throw new Error(result.problem)
   return result.jar
 }
 
 async function problemOf(path: string): Promise<string> {
-  const result = await openCookieJar({ file: path })
+  const result = await openCookieJar({ file: path }, detectHardening())
   return result.ok ? '' : result.problem.replaceAll(dir, 'DIR')
 }
 
@@ -138,7 +139,7 @@ describe('what is dropped', () => {
     const jar = await opened({ file })
     jar.receive(url, [setCookie])
     expect(jar.headerFor(url)).toBeUndefined()
-    expect(jar.save()).toBeUndefined()
+    expect(await jar.save()).toBeUndefined()
     expect(stored()).toEqual([])
   })
 
@@ -151,7 +152,7 @@ describe('what is dropped', () => {
   test('a path with an escaped line’s end brings no line of its own into the file', async () => {
     const jar = await opened({ file })
     jar.receive('https://h.org/%0ag.org%09FALSE%09/%09FALSE%090%09evil%091%0a/x', ['a=1'])
-    jar.save()
+    await jar.save()
     expect(stored()).toMatchObject([{ domain: 'h.org', name: 'a' }])
   })
 
@@ -215,7 +216,7 @@ test('nothing a server or a file says makes the jar stumble', async () => {
     }),
     { numRuns: 1000, examples: [['http://h.a/', ['a=1; Domain=fe80::1%a', 'a=1; Domain=\xe9 %'], 'http://h.a/']] },
   )
-  expect(jar.save()).toBeUndefined()
+  expect(await jar.save()).toBeUndefined()
   expect(stored().length).toBeGreaterThan(6)
 })
 
@@ -246,7 +247,7 @@ describe('time', () => {
     const jar = await opened({ file })
     jar.receive('https://h.org/', ['a=1; Max-Age=10', 'b=1; Max-Age=1', 'c=1'])
     vi.setSystemTime(Date.UTC(2030, 0, 1, 0, 0, 1))
-    jar.save()
+    await jar.save()
     expect(stored()).toMatchObject([
       { name: 'a', expiresS: Date.UTC(2030, 0, 1, 0, 0, 10) / 1000 },
       { name: 'c', expiresS: 0 },
@@ -269,7 +270,7 @@ describe('bounds', () => {
     jar.receive('https://other.org/', ['kept=1'])
     flood(jar, 'https://a.evil.com/', 500, 'a')
     flood(jar, 'https://b.evil.com/', 500, 'b')
-    jar.save()
+    await jar.save()
     const evil = stored().filter(({ domain }) => domain.endsWith('evil.com'))
     expect(evil.length).toBe(180)
     expect(evil.at(-1)).toMatchObject({ domain: 'b.evil.com', name: 'b499' })
@@ -305,7 +306,7 @@ describe('bounds', () => {
     vi.setSystemTime(3000)
     expect(jar.headerFor('https://used.org/')).toBe('used=1')
     for (let i = 15; i < 18; i++) flood(jar, `https://site${i}.org/`, 200, 's')
-    jar.save()
+    await jar.save()
     expect(stored().length).toBe(3000)
     expect(jar.headerFor('https://used.org/')).toBe('used=1')
     expect(jar.headerFor('https://unused.org/')).toBeUndefined()
@@ -317,7 +318,7 @@ describe('the file', () => {
     const jar = await opened({ file })
     expect(existsSync(file)).toBe(false)
     jar.receive('https://h.org/x/', ['a=1; Secure; HttpOnly', 'b=\xe9; Domain=h.org; Path=/; Max-Age=1000'])
-    expect(jar.save()).toBeUndefined()
+    expect(await jar.save()).toBeUndefined()
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(readdirSync(dir)).toEqual(['cookies.txt'])
     const again = await opened({ file })
@@ -328,7 +329,7 @@ describe('the file', () => {
   test('is no business of a jar that lasts for the run', async () => {
     const jar = await opened()
     jar.receive('https://h.org/', ['a=1'])
-    expect(jar.save()).toBeUndefined()
+    expect(await jar.save()).toBeUndefined()
   })
 
   test('keeps what another run wrote meanwhile', async () => {
@@ -336,19 +337,42 @@ describe('the file', () => {
     const [first, second] = [await opened({ file }), await opened({ file })]
     first.receive('https://h.org/', ['both=first', 'first=1'])
     second.receive('https://h.org/', ['both=second', 'second=1', 'gone=; Max-Age=0'])
-    first.save()
-    second.save()
+    await first.save()
+    await second.save()
     expect(stored().map(({ name, value }) => `${name}=${value}`)).toEqual(['both=second', 'first=1', 'second=1'])
+  })
+
+  test('loses nothing when many runs save at the same time', async () => {
+    const module = (path: string) => JSON.stringify(join(import.meta.dirname, '../../src', path))
+    const script = (name: string) => `
+      const { openCookieJar } = await import(${module('supervisor/cookie-jar.ts')})
+      const { detectHardening } = await import(${module('isolation/hardening.ts')})
+      const { jar } = await openCookieJar({ file: process.env.JAR }, detectHardening())
+      jar.receive('https://h.org/', ['${name}=1'])
+      process.stdout.write('ready')
+      process.stdin.once('data', async () => process.exit((await jar.save()) === undefined ? 0 : 1))`
+    const runs = Array.from({ length: 6 }, (_, n) =>
+      spawn(process.execPath, ['--input-type=module', '-e', script(`k${n}`)], {
+        env: { ...process.env, JAR: file },
+        stdio: ['pipe', 'pipe', 'inherit'],
+      }),
+    )
+    await Promise.all(runs.map(({ stdout }) => once(stdout, 'data')))
+    const ends = runs.map((child) => once(child, 'exit'))
+    for (const { stdin } of runs) stdin.end('go')
+    expect(await Promise.all(ends)).toEqual(Array(6).fill([0, null]))
+    const kept = stored().map(({ name }) => name)
+    expect(kept.sort()).toEqual(['k0', 'k1', 'k2', 'k3', 'k4', 'k5'])
   })
 
   test('gets what changed since it was saved last, and keeps the rest as another run left it', async () => {
     const [first, second] = [await opened({ file }), await opened({ file })]
     first.receive('https://h.org/', ['a=1', 'b=1'])
-    first.save()
+    await first.save()
     write('h.org\tFALSE\t/\tFALSE\t0\ta\t2\nh.org\tFALSE\t/\tFALSE\t0\tc\t2\n')
     first.receive('https://h.org/', ['d=1'])
-    first.save()
-    second.save()
+    await first.save()
+    await second.save()
     expect(stored().map(({ name, value }) => `${name}=${value}`)).toEqual(['a=2', 'c=2', 'd=1'])
   })
 
@@ -397,7 +421,7 @@ describe('the file', () => {
     const elsewhere = join(dir, 'elsewhere')
     write('precious', elsewhere)
     symlinkSync(elsewhere, file)
-    expect(jar.save()).toContain('is a symbolic link')
+    expect(await jar.save()).toContain('is a symbolic link')
     expect(readFileSync(elsewhere, 'utf8')).toBe('precious')
   })
 
@@ -406,7 +430,7 @@ describe('the file', () => {
     const jar = await opened({ file })
     // A directory where the temporary file should go is refused even to root.
     mkdirSync(`${file}.${process.pid}~`)
-    expect(jar.save()?.replaceAll(dir, 'DIR')).toMatch(/^cannot write DIR\/cookies\.txt: /)
+    expect((await jar.save())?.replaceAll(dir, 'DIR')).toMatch(/^cannot write DIR\/cookies\.txt: /)
     expect(stored()).toMatchObject([{ name: 'a' }])
   })
 })
@@ -450,7 +474,7 @@ describe.skipIf(!requireServer('curl', findProgram('curl')))('curl', () => {
     const other = await opened({ file: own })
     const { headers } = await fetch(target)
     other.receive(target, headers.getSetCookie())
-    expect(other.save()).toBeUndefined()
+    expect(await other.save()).toBeUndefined()
     await curl('curl', ['-s', '-b', own, target])
     expect(sorted(asked[3])).toEqual(sorted(asked[1]))
   })

@@ -108,7 +108,7 @@ describe('cookies', () => {
     const cookies: CookieJar = {
       headerFor: (url) => `of=${new URL(url).host}`,
       receive: (url, setCookies) => received.push([url, ...setCookies]),
-      save: () => undefined,
+      save: () => Promise.resolve(undefined),
     }
     const { exchange, head, sent } = converse({ cookies })
     expect(exchange.request().headers).toContainEqual(['Cookie', 'of=h.test'])
