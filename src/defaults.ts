@@ -11,6 +11,7 @@ export function defaultSettings(): Settings {
     ...DEFAULTS,
     dir: resolve('.'),
     stateDir: stateDir(),
+    ownFiles: [],
     version: VERSION,
     isStrict: canBeStrict(),
     deadlineMs: undefined,

@@ -14,6 +14,9 @@ const CHUNK_BYTES = 256 * 1024
 
 /** The same response, its body decoded. An empty body has no coding, whatever its head says: some servers do so. */
 export function decoded(response: OpenResponse, coding: Coding): OpenResponse {
+  /** Where nothing announces the end of the body, an early one is that of a connection. */
+  const isEndOpen = !response.head.headers.some(([name]) => /^(?:content-length|transfer-encoding)$/i.test(name))
+  const isCutOff = (error: Error) => isEndOpen && codeOf(error) === 'Z_BUF_ERROR'
   const broken = (code: string) => new KnownFailure({ kind: 'broken-coding', coding, code })
   let decoder: Decoder | undefined
 
@@ -28,7 +31,7 @@ export function decoded(response: OpenResponse, coding: Coding): OpenResponse {
       started.on('drain', () => response.resume())
       // What follows the end is no part of the file, and no server means to send it: curl refuses it too.
       started.on('end', () => decoding.resolve(started.bytesWritten < givenBytes ? broken('trailing-data') : undefined))
-      started.on('error', (error) => decoding.resolve(broken(codeOf(error) ?? 'unknown')))
+      started.on('error', (error) => decoding.resolve(isCutOff(error) ? error : broken(codeOf(error) ?? 'unknown')))
       return started
     }
     const connection = response.receive((bytes) => {

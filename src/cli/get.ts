@@ -20,6 +20,7 @@ import { realWorld } from '../supervisor/world.ts'
 import { exitCode } from './exit-code.ts'
 import { listPathOf, openList, sourceOf } from './list-source.ts'
 import { writeOutputs } from './outputs.ts'
+import { ownFilesOf } from './own-files.ts'
 import { printPlan } from './plan.ts'
 import { redactArgv } from './redact-argv.ts'
 import type { RawRunOptions } from './run-options.ts'
@@ -51,11 +52,14 @@ export async function get(request: GetRequest): Promise<number> {
 
 async function runList(request: GetRequest, list: JobList, started: number): Promise<number> {
   const { options } = request
-  const settings = await settingsOf(options, async (user) => (await import('./ask-password.ts')).askPassword(user))
+  const listPath = listPathOf(request.operands)
+  const ownFiles = ownFilesOf(options, listPath)
+  const ask = async (user: string) => (await import('./ask-password.ts')).askPassword(user)
+  const settings = { ...(await settingsOf(options, ask)), ownFiles }
   requireDir(settings.dir)
   const cookies = await cookiesOf(settings)
   const header = runHeader(settings, list, {
-    listPath: listPathOf(request.operands),
+    listPath,
     argv: redactArgv(request.argv),
     startedMs: started,
   })

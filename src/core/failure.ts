@@ -3,6 +3,9 @@
 
 import { formatBytes, formatDuration } from './units.ts'
 
+/** Who has a name that a job's file should get. */
+export type NameHolder = 'this run' | 'another job' | 'somebody else'
+
 /** A failure as data. Every kind names what happened; none carries a secret (URLs are redacted before). */
 export type Failure =
   // the disk
@@ -13,8 +16,8 @@ export type Failure =
   | { kind: 'target-is-directory'; path: string }
   | { kind: 'target-is-symlink'; path: string }
   | { kind: 'locked'; path: string; pid?: number }
-  /** The server's name for the file is taken by something that is not this job's to replace. */
-  | { kind: 'name-taken'; path: string }
+  /** The file's name is that of something that is not this job's to replace. */
+  | { kind: 'name-taken'; path: string; by: NameHolder }
   // the network
   | { kind: 'unknown-host'; host: string; code: string }
   | { kind: 'connect-refused'; host: string }
@@ -285,6 +288,12 @@ const NETWORK_TEXT: Readonly<Record<string, string>> = {
   EMPTY_REPLY: 'the server closed the connection without an answer',
 }
 
+const HOLDER_TEXT: Readonly<Record<NameHolder, string>> = {
+  'this run': 'it is the list of this run, its configuration, a report or a cookie jar; use out= or another directory',
+  'another job': "it is another job's; use out= or --on-clash rename",
+  'somebody else': 'this job did not leave it there like that; use out= or --on-clash rename',
+}
+
 const PROXY_TEXT: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ENOTFOUND: 'unknown host',
@@ -350,7 +359,7 @@ export function describe(failure: Failure): string {
     case 'locked':
       return `${failure.path} is being written by another run${failure.pid === undefined ? '' : ` (pid ${failure.pid})`}`
     case 'name-taken':
-      return `${failure.path} is taken, and the server's name is no reason to replace it; use out= or --on-clash rename`
+      return `${failure.path} is not replaced: ${HOLDER_TEXT[failure.by]}`
     case 'unknown-host':
       return failure.code === 'EAI_AGAIN'
         ? `the name server gave no answer for ${failure.host}`

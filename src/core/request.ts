@@ -35,6 +35,11 @@ export function urlKey(url: string): string {
   return fingerprint(origin + pathname)
 }
 
+/** Of what is stored as it was sent, with a coding that --compressed would take off: not the file that it makes. */
+export function codedKey(url: string): string {
+  return `${urlKey(url)}+coded`
+}
+
 /** Without what never leaves this machine: credentials and fragment. */
 export function bareUrl(url: string): string {
   const bare = new URL(url)

@@ -1,7 +1,7 @@
 // Decides whether what is on disk is what the list and earlier runs say it should be. Knows nothing of how a file is
 // looked at or hashed.
 
-import { isAsLeft } from './as-left.ts'
+import { isAsLeft, type Look } from './as-left.ts'
 import type { Outcome } from './event.ts'
 import type { Failure } from './failure.ts'
 import { describe } from './failure.ts'
@@ -61,6 +61,8 @@ export interface RecordedFile {
 export interface RememberedFile {
   readonly sizeBytes: number
   readonly mtimeMs: number
+  /** Of the URL that it came from. */
+  readonly urlKey: string
 }
 
 /** All that is known of a job's file before it is read. */
@@ -72,6 +74,8 @@ export interface FileFacts {
   readonly lastOutcome: Outcome | undefined
   readonly recorded: RecordedFile | undefined
   readonly remembered: RememberedFile | undefined
+  /** Of the job's URLs. */
+  readonly urlKeys: readonly string[]
 }
 
 export type DigestFacts =
@@ -135,7 +139,10 @@ export function isWell(name: VerdictName): boolean {
 const verdict = (name: VerdictName, reason: string | null): Verdict => ({ verdict: name, proof: null, reason })
 const ok = (proof: VerifyProof, reason: string): Verdict => ({ verdict: 'ok', proof, reason })
 
-function judgeByLooks(file: RememberedFile, { recorded, remembered }: FileFacts): Verdict {
+function judgeByLooks(file: Look, { recorded, remembered, urlKeys }: FileFacts): Verdict {
+  if (remembered !== undefined && isAsLeft(remembered, file) && !urlKeys.includes(remembered.urlKey)) {
+    return verdict('differs', 'mpdl left the file of another URL there')
+  }
   if (remembered !== undefined && isAsLeft(remembered, file)) {
     return ok('size+mtime', 'size and time are as mpdl left them')
   }

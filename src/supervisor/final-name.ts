@@ -6,11 +6,13 @@ import { isAsLeft } from '../core/as-left.ts'
 import { numbered } from '../core/destination.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
+import { isOneOf } from './own-files.ts'
 import type { SuggestedName } from './server-name.ts'
 import { suggestedName } from './server-name.ts'
 import type { Settings } from './settings.ts'
 import type { StateDb } from './state-db.ts'
 import type { PlainFile } from './target.ts'
+import { inspectTarget } from './target.ts'
 
 export interface NamingContext {
   readonly settings: Settings
@@ -73,15 +75,25 @@ export class FinalName {
   }
 
   async #take(path: string, giveName: GiveName): Promise<Failure | undefined> {
-    const { takenNames } = this.#context
-    if (takenNames === undefined) return await giveName(path, undefined)
+    const { takenNames, settings } = this.#context
+    if (isOneOf(settings.ownFiles, path)) return { kind: 'name-taken', path, by: 'this run' }
+    // What came meanwhile is not to be touched either.
+    const mayReplaceNone = settings.existing === 'skip' ? () => false : undefined
+    if (takenNames === undefined) return await giveName(path, mayReplaceNone)
     const owner = takenNames.get(path)
-    if (owner !== undefined && owner !== this.#job.index) return { kind: 'name-taken', path }
+    const isOthers = (owner !== undefined && owner !== this.#job.index) || this.#isLeftByAnother(path)
+    if (isOthers) return { kind: 'name-taken', path, by: 'another job' }
     // Before it is there, because others of this run may be about to give it, too.
     takenNames.set(path, this.#job.index)
-    const failure = await giveName(path, (file) => this.#mayReplace(path, file))
+    const failure = await giveName(path, mayReplaceNone ?? ((file) => this.#mayReplace(path, file)))
     if (failure !== undefined && path !== this.target) takenNames.delete(path)
     return failure
+  }
+
+  /** Whoever comes first in a run: it may be about to look for its file. */
+  #isLeftByAnother(path: string): boolean {
+    const left = this.#context.state.find(path)
+    return left !== undefined && left.target !== this.target && inspectTarget(path).kind === 'file'
   }
 
   /** Under its URL's name a file gives way as ever; what a server named belongs to the job that left it there. */

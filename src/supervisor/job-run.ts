@@ -5,13 +5,14 @@ import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import { isAsLeft } from '../core/as-left.ts'
 import type { KillCause } from '../core/attempt.ts'
+import { codingOf } from '../core/coding.ts'
 import { contentWarnings } from '../core/content-warning.ts'
 import type { AttemptRecord, Outcome, Proof } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
-import { urlKey } from '../core/request.ts'
+import { codedKey, urlKey } from '../core/request.ts'
 import type { Ask } from '../core/response.ts'
 import { askForRange } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
@@ -22,6 +23,7 @@ import { digestFile } from './file-digest.ts'
 import type { Named, NamingContext } from './final-name.ts'
 import { FinalName } from './final-name.ts'
 import { openPart } from './open-part.ts'
+import { isOneOf } from './own-files.ts'
 import type { PartFile } from './part-file.ts'
 import type { Seat } from './seat.ts'
 import type { FinishedFile } from './state-db.ts'
@@ -221,6 +223,9 @@ export class JobRun {
 
   /** What ends the attempt before anything is asked: a place where nothing can go, or a file that is to be left alone. */
   #endBefore(path: string): JobEnd | undefined {
+    if (isOneOf(this.#context.settings.ownFiles, path)) {
+      return { ok: false, failure: { kind: 'name-taken', path, by: 'this run' } }
+    }
     const found = inspectTarget(path)
     if (found.kind === 'refused') return { ok: false, failure: found.failure }
     if (found.kind === 'missing' || this.#context.settings.existing !== 'skip') return undefined
@@ -245,10 +250,15 @@ export class JobRun {
     const file = inspectTarget(path)
     if (file.kind !== 'file') return undefined
     const left = this.#context.state.find(path)
-    const isOurs = left?.target === this.#name.target && left.urlKey === urlKey(this.#requestedUrl)
+    const isOurs = left?.target === this.#name.target && this.#isOfThisUrl(left)
     if (!isOurs) return { path, file, left: undefined, isEdited: false }
     const isEdited = !isAsLeft(left, file)
     return { path, file, left: isEdited ? undefined : left, isEdited }
+  }
+
+  #isOfThisUrl({ urlKey: key }: FinishedFile): boolean {
+    const isCodedWanted = !this.#context.settings.decodes
+    return key === urlKey(this.#requestedUrl) || (isCodedWanted && key === codedKey(this.#requestedUrl))
   }
 
   #chooseAsk(part: PartFile, standing: Standing | undefined): Ask {
@@ -361,6 +371,7 @@ export class JobRun {
     const { settings, state } = this.#context
     const { exchange } = this.#transfer ?? {}
     const { target } = this.#name
+    const isCoded = exchange?.coding === undefined && codingOf(exchange?.facts.contentEncoding) !== 'identity'
     const mtimeMs = settings.setMtime ? exchange?.mtimeMs : undefined
     return this.#name.give(part.name, async (path, mayReplace) => {
       const committed = await part.commit(sizeBytes, {
@@ -373,7 +384,7 @@ export class JobRun {
             ...file,
             path,
             target,
-            urlKey: urlKey(this.#requestedUrl),
+            urlKey: isCoded ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),
             // What was decoded is not joined, so its part has none.
             validator: exchange?.validator ?? part.validator,
           }),

@@ -335,7 +335,7 @@ export class PartFile {
   }
 
   #giveName(finalPath: string, sizeBytes: number, { mayReplace, onReady }: CommitOptions): Failure | undefined {
-    const taken: Failure = { kind: 'name-taken', path: finalPath }
+    const taken: Failure = { kind: 'name-taken', path: finalPath, by: 'somebody else' }
     const standing = mayReplace === undefined ? undefined : inspectTarget(finalPath)
     if (standing?.kind === 'refused') return standing.failure
     if (standing?.kind === 'file' && mayReplace?.(standing) === false) return taken

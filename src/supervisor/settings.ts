@@ -17,6 +17,8 @@ export interface Settings {
   /** Absolute. */
   readonly dir: string
   readonly stateDir: string
+  /** Absolute: the list and whatever else the run reads or writes beside the downloads, which may have none of these names. */
+  readonly ownFiles: readonly string[]
   readonly version: string
   /** Children run under the permission model. */
   readonly isStrict: boolean

@@ -61,8 +61,10 @@ export function openFileMemory(stateDir: string, onProblem: (sentence: string) =
 
   return {
     find(file) {
-      const { size_bytes: sizeBytes, mtime_ms: mtimeMs } = tryToLook(({ find }) => find.get(file)) ?? {}
-      return typeof sizeBytes === 'number' && typeof mtimeMs === 'number' ? { sizeBytes, mtimeMs } : undefined
+      const row = tryToLook(({ find }) => find.get(file)) ?? {}
+      const { size_bytes: sizeBytes, mtime_ms: mtimeMs, url_key: urlKey } = row
+      const isWhole = typeof sizeBytes === 'number' && typeof mtimeMs === 'number' && typeof urlKey === 'string'
+      return isWhole ? { sizeBytes, mtimeMs, urlKey } : undefined
     },
     findNamed(target) {
       const { path: named } = tryToLook(({ findNamed }) => findNamed?.get(target)) ?? {}
@@ -86,7 +88,7 @@ function open(path: string, isImmutable: boolean): Opened {
     const hasNames = columns.some(({ name }) => name === 'target')
     return {
       db,
-      find: db.prepare('SELECT size_bytes, mtime_ms FROM finished WHERE path = ?'),
+      find: db.prepare('SELECT size_bytes, mtime_ms, url_key FROM finished WHERE path = ?'),
       findNamed: hasNames ? db.prepare('SELECT path FROM finished WHERE target = ?') : undefined,
       isImmutable,
     }

@@ -9,6 +9,7 @@ import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
 import type { Checksum, ChecksumAlgorithm, Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
+import { codedKey, urlKey } from '../core/request.ts'
 import type { ExpectedDigest, FileFacts, TargetFacts, Verdict } from '../core/verify.ts'
 import { expectedDigest, isDoubtful, judge } from '../core/verify.ts'
 import type { Isolation } from '../isolation/isolation.ts'
@@ -280,6 +281,7 @@ export class Verification implements RunControls {
       lastOutcome: target.kind === 'missing' && part === undefined ? await past.lastOutcome(job.id) : undefined,
       recorded: needsWitness ? await past.recorded(job.id) : undefined,
       remembered: needsWitness ? memory.find(path) : undefined,
+      urlKeys: job.urls.flatMap((url) => [urlKey(url), codedKey(url)]),
     }
     return { facts, path }
   }

@@ -16,6 +16,8 @@ interface Served {
   readonly pieces: readonly Uint8Array[]
   /** After the last piece; a whole answer when left out. */
   readonly end?: 'reset' | 'close' | 'never'
+  /** Only the connection's end ends the answer. */
+  readonly isEndOpen?: boolean
 }
 
 let server: Server
@@ -23,7 +25,8 @@ let served: Served
 const children: PlayedSupervisor[] = []
 beforeAll(async () => {
   server = createServer(async (_, response) => {
-    const { pieces, end } = served
+    const { pieces, end, isEndOpen = false } = served
+    response.useChunkedEncodingByDefault = !isEndOpen
     response.socket?.setNoDelay(true)
     response.flushHeaders()
     for (const piece of pieces) if (!response.write(piece)) await once(response, 'drain')
@@ -98,6 +101,13 @@ describe.each(Object.entries(FORMS))('%s', (_, { coding, coded }) => {
       const { claim } = await receive(coding, { pieces: [coded.subarray(0, length)] })
       expect(claim).toEqual(broken(coding))
     }
+  })
+
+  test('that ends too early where only the connection tells the end is truncated', async () => {
+    const { claim, written } = await receive(coding, { pieces: [coded.subarray(0, 150_000)], isEndOpen: true })
+    expect(claim).toMatchObject({ failure: { kind: 'truncated', receivedBytes: written.length } })
+    const whole = await receive(coding, { pieces: [coded], isEndOpen: true })
+    expect(whole.claim).toEqual({ type: 'done', bytes: TEXT.length })
   })
 
   test.each(['close', 'reset'] as const)('that the connection cuts off by a %s is truncated', async (end) => {

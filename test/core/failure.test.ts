@@ -49,9 +49,11 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     'failed',
     false,
     [
-      { kind: 'name-taken', path: '/d/a.pdf' },
-      "/d/a.pdf is taken, and the server's name is no reason to replace it; use out= or --on-clash rename",
+      { kind: 'name-taken', path: '/d/a.pdf', by: 'somebody else' },
+      '/d/a.pdf is not replaced: this job did not leave it there like that; use out= or --on-clash rename',
     ],
+    [{ kind: 'name-taken', path: 'a', by: 'another job' }, /^a is not replaced: it is another job's; use out=/],
+    [{ kind: 'name-taken', path: 'a', by: 'this run' }, /^a is not replaced: it is the list of this run/],
   ],
   'disk-error': [
     'file',

@@ -18,10 +18,11 @@ const facts = (changes: Partial<FileFacts> = {}): FileFacts => ({
   lastOutcome: undefined,
   recorded: undefined,
   remembered: undefined,
+  urlKeys: ['k'],
   ...changes,
 })
 const recorded = (sizeBytes: number, sha256?: string) => ({ runId: 'R1', sizeBytes, sha256 })
-const remembered = (sizeBytes: number, mtimeMs: number) => ({ sizeBytes, mtimeMs })
+const remembered = (sizeBytes: number, mtimeMs: number, urlKey = 'k') => ({ sizeBytes, mtimeMs, urlKey })
 const sha256 = { algorithm: 'sha-256', hex: HEX } as const
 const hashed = (hex: string) => ({ ok: true, hex }) as const
 
@@ -99,6 +100,11 @@ describe('a file without a checksum in the list', () => {
     const touched = { verdict: 'differs', reason: 'changed since mpdl left it: same size, another time' }
     expect(judge(facts({ remembered: remembered(1000, 5001) }))).toMatchObject(touched)
     expect(judge(facts({ remembered: remembered(1000, 5001), recorded: recorded(1000) }))).toMatchObject(touched)
+  })
+
+  test('differs where mpdl has put the file of another URL since', () => {
+    const replaced = facts({ recorded: recorded(7), remembered: remembered(1000, 5000, 'other') })
+    expect(judge(replaced)).toMatchObject({ verdict: 'differs', reason: 'mpdl left the file of another URL there' })
   })
 
   test('differs from what is remembered of it', () => {
@@ -202,7 +208,8 @@ const anyFacts: fc.Arbitrary<FileFacts> = fc.record({
   part: optional(fc.constant(PART)),
   lastOutcome: optional(fc.constantFrom(...OUTCOMES)),
   recorded: optional(fc.record({ runId: fc.constant('R1'), sizeBytes: small, sha256: optional(fc.constant(HEX)) })),
-  remembered: optional(fc.record({ sizeBytes: small, mtimeMs: small })),
+  remembered: optional(fc.record({ sizeBytes: small, mtimeMs: small, urlKey: fc.constantFrom('k', 'other') })),
+  urlKeys: fc.constant(['k']),
 })
 
 describe('whatever is known', () => {

@@ -106,6 +106,15 @@ describe('--compressed', () => {
     expect(again.row(1)).toMatchObject({ outcome: 'unchanged', size_download: 0 })
   })
 
+  test('what was stored coded is fetched again where it is wanted decoded, and only then', async () => {
+    const home = newHome()
+    const list = server.url('/coded/gzip/raw.bin?size=50000&forced')
+    await run({ home, list, args: ONCE })
+    expect((await run({ home, list, args: ONCE })).row(1).outcome).toBe('unchanged')
+    const decoded = await run({ home, list, args: [...ONCE, '--compressed'] })
+    expect([decoded.row(1).outcome, decoded.bytes('raw.bin').equals(bodyOf(50_000))]).toEqual(['downloaded', true])
+  })
+
   test('[too-large] [threat:bomb] a bomb is stopped by --max-filesize, counted in what comes out of it', async () => {
     const list = ['gzip', 'deflate', 'br'].map((coding) =>
       server.url(`/coded/${coding}/${coding}.bin?zeros=${32 * MIB}&forced`),

@@ -1,8 +1,10 @@
 // Proves what is not let in although the server sends it: wrong types, files too large, pages in disguise. Knows nothing
 // of servers' reasons.
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
-import { newHome, ONCE, run } from './run-mpdl.ts'
+import { filesIn, newHome, ONCE, QUICK, run, start, until } from './run-mpdl.ts'
 
 let server: FaultServer
 beforeAll(async () => {
@@ -10,6 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
+const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 const typed = (type: string, name: string) => `${server.url(`/ok/${name}?type=${encodeURIComponent(type)}`)}\n`
 
 describe('--accept-type', () => {
@@ -82,4 +85,54 @@ describe('a page in disguise', () => {
     expect([1, 2, 3, 4].map((line) => ended.row(line).warnings)).toEqual([[warning], [warning], [], []])
     expect(ended.stderr).toMatch(/^warning: line 1: the server sent HTML/m)
   })
+})
+
+describe('what the run itself reads and writes', () => {
+  test('[name-taken] [threat:planted-configuration] is no name for a download: list, configuration, report, jar', async () => {
+    const home = newHome()
+    const names = ['list.txt', 'mpdl.toml', 'night.json', 'failed.txt', 'jar', 'fine.bin']
+    const list = names.map((name) => `${server.url(`/ok/${name}`)}\n`).join('')
+    const at = (name: string) => join(home.root, name)
+    const args = [
+      '-d',
+      home.root,
+      '--report',
+      at('night.json'),
+      '--failed-out',
+      at('failed.txt'),
+      '--cookie-jar',
+      at('jar'),
+    ]
+    const ended = await run({ home, list, args: [...ONCE, ...args] })
+    expect(names.map((_, n) => ended.kind(n + 1))).toEqual([...Array(5).fill('name-taken'), undefined])
+    expect(ended.row(1).reason).toMatch(/list\.txt is not replaced: it is the list of this run/)
+    expect(readFileSync(home.list, 'utf8')).toBe(list)
+    expect(filesIn(home.root)).not.toContain('mpdl.toml')
+    expect(readFileSync(at('night.json'), 'utf8')).toContain('"schema"')
+    const named = server.url(`/disposition/get?value=${encodeURIComponent('attachment; filename="jar"')}`)
+    const again = await run({ home, list: named, args: [...ONCE, ...args, '--content-disposition'] })
+    expect(again.kind(1)).toBe('name-taken')
+  })
+
+  test.each([
+    ['--failed-out', 'list.txt'],
+    ['--cookie-jar', 'list.txt'],
+    ['--cookie-jar', 'mpdl.toml'],
+  ])('%s %s is a mistake, and the list stays', async (option, name) => {
+    const home = newHome()
+    const list = `${server.url('/ok/a.bin')}\n`
+    const ended = await run({ home, list, args: [option, join(home.root, name)] })
+    expect([ended.code, ended.stderr]).toEqual([64, expect.stringMatching(/would overwrite what this run reads/)])
+    expect(readFileSync(home.list, 'utf8')).toBe(list)
+  })
+})
+
+test('[name-taken] --skip-existing touches no file that came while the run was at work', async () => {
+  const home = newHome()
+  const list = server.url('/ok/late.bin?size=400000&rate=200000')
+  const running = start({ home, list, args: [...QUICK, '-T', '10s', '-t', '1', '--skip-existing'] })
+  await until('bytes are there', () => sizeOf(join(home.out, 'late.bin.part')) > 0)
+  writeFileSync(join(home.out, 'late.bin'), 'mine')
+  const ended = await running.ended
+  expect([ended.kind(1), readFileSync(join(home.out, 'late.bin'), 'utf8')]).toEqual(['name-taken', 'mine'])
 })

@@ -196,6 +196,19 @@ describe('[name-taken] [threat:redirect-name] what a server named never replaces
     expect(ended.bytes('plain.bin').equals(bodyOf(100_000, 1))).toBe(true)
   })
 
+  test('each job finds its own again, whichever comes first to the name that both are given', async () => {
+    const jobs = [url('a', called('one.bin'), '&seed=1'), url('b', called('one.bin'), '&seed=2')]
+    const args = [...NAMED, '-j', '1', '--on-clash', 'rename', '--force']
+    const { home } = await run({ list: jobs.join('\n'), args })
+    const again = await run({ home, list: jobs.toReversed().join('\n'), args })
+    expect([again.row(1).out, again.row(2).out, again.files]).toEqual([
+      'one.1.bin',
+      'one.bin',
+      ['one.1.bin', 'one.bin'],
+    ])
+    expect(again.bytes('one.bin').equals(bodyOf(100_000, 1))).toBe(true)
+  })
+
   test('nor is it "unchanged" for another job, though that asks the same URL', async () => {
     const named = url('a', called('one.bin'))
     const { home } = await run({ list: named, args: NAMED })

@@ -36,7 +36,7 @@ const job = (index: number, target: string, options: Job['options'] = {}): Job =
 })
 const nameOf = (context: NamingContext, ...order: Parameters<typeof job>) => new FinalName(context, job(...order))
 const given = async () => undefined
-const taken = (path: string) => ({ ok: false, failure: { kind: 'name-taken', path } })
+const taken = (path: string) => ({ ok: false, failure: { kind: 'name-taken', path, by: 'another job' } })
 
 describe('a name', () => {
   test("is the URL's where no server may give one, and every file gives way to it", async () => {
@@ -93,7 +93,7 @@ describe('a name', () => {
     const onDisk = ['/d/s.1.bin', '/d/s.2.bin']
     const name = nameOf(context, 1, 'b')
     const giveName = async (path: string) =>
-      onDisk.includes(path) ? ({ kind: 'name-taken', path } as const) : undefined
+      onDisk.includes(path) ? ({ kind: 'name-taken', path, by: 'somebody else' } as const) : undefined
     expect(await name.give('s.bin', giveName)).toEqual({ ok: true, path: '/d/s.3.bin' })
     const failure = { kind: 'target-is-symlink', path: '/d/t' } as const
     expect(await name.give('t', async () => failure)).toEqual({ ok: false, failure })

@@ -451,7 +451,7 @@ describe('a name that is not its own by right', () => {
     const opened = await open()
     fill(opened, 5, 5)
     const done = await opened.commit(5, { ...giveWay(false), onReady: () => expect.unreachable() })
-    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named() })
+    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named(), by: 'somebody else' })
     expect([readFileSync(named(), 'utf8'), mode(part), opened.completedBytes]).toEqual(['precious', 0o600, 5])
   })
 
@@ -459,7 +459,7 @@ describe('a name that is not its own by right', () => {
     const opened = await open()
     fill(opened, 5, 5)
     const done = await opened.commit(5, { ...giveWay(true), onReady: () => writeFileSync(named(), 'precious') })
-    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named() })
+    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named(), by: 'somebody else' })
     expect([readFileSync(named(), 'utf8'), mode(part), opened.isInPlace]).toEqual(['precious', 0o600, true])
   })
 

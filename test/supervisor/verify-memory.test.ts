@@ -32,7 +32,7 @@ test('what a run remembered is found, and looking leaves no trace', () => {
   run.close()
   const before = footprint()
   const looking = memory()
-  expect(looking.find('/d/a')).toEqual({ sizeBytes: 7, mtimeMs: 1.5 })
+  expect(looking.find('/d/a')).toEqual({ sizeBytes: 7, mtimeMs: 1.5, urlKey: 'k' })
   expect(looking.find('/d/b')).toBeUndefined()
   expect(footprint()).toEqual(before)
   looking.close()
@@ -67,19 +67,24 @@ test('a file that a server named is found by what its job is called otherwise', 
     undefined,
     undefined,
   ])
-  expect(looking.find('/d/report.pdf')).toEqual({ sizeBytes: 7, mtimeMs: 1.5 })
+  expect(looking.find('/d/report.pdf')).toEqual({ sizeBytes: 7, mtimeMs: 1.5, urlKey: 'k' })
   looking.close()
 })
 
 test('a memory from before there were such names is read as far as it goes, and stays as it is', () => {
   const path = join(dir, 'state.sqlite')
   const old = new DatabaseSync(path)
-  old.exec('CREATE TABLE finished (path TEXT, size_bytes INTEGER, mtime_ms REAL); PRAGMA user_version = 1')
-  old.exec(`INSERT INTO finished VALUES ('/d/a', 7, 1.5)`)
+  old.exec(
+    'CREATE TABLE finished (path TEXT, url_key TEXT, size_bytes INTEGER, mtime_ms REAL); PRAGMA user_version = 1',
+  )
+  old.exec(`INSERT INTO finished VALUES ('/d/a', 'k', 7, 1.5)`)
   old.close()
   const before = footprint()
   const looking = memory()
-  expect([looking.find('/d/a'), looking.findNamed('/d/a')]).toEqual([{ sizeBytes: 7, mtimeMs: 1.5 }, undefined])
+  expect([looking.find('/d/a'), looking.findNamed('/d/a')]).toEqual([
+    { sizeBytes: 7, mtimeMs: 1.5, urlKey: 'k' },
+    undefined,
+  ])
   looking.close()
   expect(footprint()).toEqual(before)
 })
