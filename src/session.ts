@@ -76,11 +76,16 @@ export function bundle(name: 'child.cjs' | 'child-faults.cjs'): string {
   return here.endsWith('dist') ? join(here, name) : join(here, '..', 'dist', name)
 }
 
-/** `listPath`: absolute, null when the list is no file. `argv` must be redacted. */
+/** `listPath`: absolute, null when the list is no file. `argv` and `untyped` must be redacted. */
 export function runHeader(
   settings: Settings,
   list: JobList,
-  origin: { readonly listPath: string | null; readonly argv: readonly string[]; readonly startedMs: number },
+  origin: {
+    readonly listPath: string | null
+    readonly argv: readonly string[]
+    readonly untyped?: readonly string[]
+    readonly startedMs: number
+  },
 ): RunHeader {
   const time = new Date(origin.startedMs).toISOString().replace(/[-:]|\.\d+/g, '')
   return {
@@ -92,6 +97,7 @@ export function runHeader(
     sandbox: settings.isStrict ? 'strict' : 'off',
     insecure: settings.isInsecure,
     argv: origin.argv,
+    untyped: origin.untyped ?? [],
     cwd: process.cwd(),
     pid: process.pid,
     host: hostname(),

@@ -18,6 +18,7 @@ export function runHeader(changes: Partial<RunHeader> = {}): RunHeader {
     sandbox: 'strict',
     insecure: false,
     argv: ['mpdl', 'list.txt'],
+    untyped: [],
     cwd: '/home/someone',
     pid: 4242,
     host: 'somewhere',

@@ -6,6 +6,7 @@ import { type ConfigFile, findConfigFile, readConfigFile } from './config-file.t
 import { environmentSayings, fileSayings, type Saying } from './config-keys.ts'
 import type { Texts } from './effective.ts'
 import { optionValue } from './option-value.ts'
+import { maskValue } from './redact-argv.ts'
 import { EXCLUSIVE, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -16,11 +17,28 @@ export interface Configured {
   readonly texts: Texts
 }
 
+/** All that holds for a run. */
+export interface RunOptions {
+  readonly options: RawRunOptions
+  /** What was not typed, as it would have been; redacted. */
+  readonly untyped: readonly string[]
+}
+
 /** The options of a run with what environment and file add. Throws a UsageError (78) with all that is wrong. */
-export async function configured(command: Command, list: string | undefined): Promise<RawRunOptions> {
-  const { problems } = await configure(command, list)
+export async function configured(command: Command, list: string | undefined): Promise<RunOptions> {
+  const { problems, texts } = await configure(command, list)
   if (problems.length > 0) throw new UsageError(problems.join('\n'), 78)
-  return command.opts<RawRunOptions>()
+  return { options: command.opts<RawRunOptions>(), untyped: asTyped(command, texts) }
+}
+
+function asTyped(command: Command, texts: Texts): string[] {
+  return command.options.flatMap((option) => {
+    const given: unknown = command.getOptionValue(option.attributeName())
+    const said = texts.get(option.attributeName()) ?? []
+    if (option.required)
+      return typeof given === 'boolean' ? [] : said.map((text) => `${option.long}=${maskValue(option, text)}`)
+    return said.length > 0 && given === !option.negate ? [`${option.long}`] : []
+  })
 }
 
 /**
@@ -87,7 +105,8 @@ function rivalOf(name: string, command: Command): string | undefined {
   return [...EXCLUSIVE].find((other) => other !== name && command.getOptionValue(other) === true)
 }
 
-function isSet(name: string, command: Command): boolean {
+/** By whatever source but the default. */
+export function isSet(name: string, command: Command): boolean {
   const source: string | undefined = command.getOptionValueSource(name)
   return source !== undefined && source !== 'default'
 }

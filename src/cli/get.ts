@@ -30,6 +30,8 @@ import { UsageError } from './usage-error.ts'
 export interface GetRequest {
   readonly operands: readonly string[]
   readonly options: RawRunOptions
+  /** Those of them that were not typed, as words; redacted. */
+  readonly untyped: readonly string[]
   readonly argv: readonly string[]
   /** Only these jobs of the list, asked once it is open. */
   readonly select?: (list: JobList) => (index: number) => boolean
@@ -61,6 +63,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   const header = runHeader(settings, list, {
     listPath,
     argv: redactArgv(request.argv),
+    untyped: request.untyped,
     startedMs: started,
   })
   const report = freshReport()

@@ -1,27 +1,33 @@
-// Which files a run reads or writes beside its downloads, and that it never writes what it reads. Knows nothing of what
-// is in them.
+// Which files a run reads or writes beside its downloads, and that it writes none of them over another. Knows nothing of
+// what is in them.
 
 import { dirname, join, resolve } from 'node:path'
-import { isOneOf } from '../supervisor/own-files.ts'
+import { namesOf } from '../supervisor/own-files.ts'
 import type { RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 
-/** Absolute, each once. `list`: absolute; null when it is no file. Throws a UsageError where an output is an input. */
+/**
+ * Absolute, under all the names that they have. `list`: absolute; null when it is no file. Throws a UsageError where an
+ * output would replace what the run reads, or another output.
+ */
 export function ownFilesOf(options: RawRunOptions, list: string | null): string[] {
   const { config, netrcFile, cacert, cert, key, report = [], failedOut, cookieJar } = options
   // The configuration that another run would find there, too.
   const beside = list === null ? [] : [list, join(dirname(list), 'mpdl.toml')]
   const named = [config, netrcFile, cacert, cert, key].filter((path) => typeof path === 'string')
-  const inputs = [...beside, ...named.map((path) => resolve(path))]
-  const outputs: [string, string][] = [
-    ...report.map((path): [string, string] => ['--report', path]),
-    ...(failedOut === undefined ? [] : [['--failed-out', failedOut] satisfies [string, string]]),
-    ...(cookieJar === undefined ? [] : [['--cookie-jar', cookieJar] satisfies [string, string]]),
+  const taken = new Set([...beside, ...named].flatMap((path) => namesOf(resolve(path))))
+  const outputs = [
+    ...report.map((path) => ({ option: '--report', path })),
+    ...(failedOut === undefined ? [] : [{ option: '--failed-out', path: failedOut }]),
+    ...(cookieJar === undefined ? [] : [{ option: '--cookie-jar', path: cookieJar }]),
   ]
-  for (const [option, path] of outputs) {
-    if (isOneOf(inputs, resolve(path))) {
-      throw new UsageError(`${option} ${path} would overwrite what this run reads; choose another file`)
+  for (const { option, path } of outputs) {
+    const names = namesOf(resolve(path))
+    const isDevice = names.some((name) => name.startsWith('/dev/'))
+    if (!isDevice && names.some((name) => taken.has(name))) {
+      throw new UsageError(`${option} ${path} would overwrite another file of this run; choose another`)
     }
+    for (const name of names) taken.add(name)
   }
-  return [...new Set([...inputs, ...outputs.map(([, path]) => resolve(path))])]
+  return [...taken]
 }

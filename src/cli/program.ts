@@ -3,6 +3,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { FAULTS } from '../core/fault.ts'
 import { VERSION } from '../version.ts'
+import type { RunOptions } from './configure.ts'
 import { hearTexts } from './effective.ts'
 import { redactArgv } from './redact-argv.ts'
 import { addRunOptions, FOREIGN_OPTIONS, HELP_GROUP, type RawRunOptions } from './run-options.ts'
@@ -115,7 +116,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
       const { get: download } = await import('./get.ts')
       outcome.code = await download({
         operands,
-        options: await optionsOf(command, operands),
+        ...(await optionsOf(command, operands)),
         argv: argv.slice(2),
       })
     })
@@ -163,7 +164,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .addHelpText('after', VERIFY_NOTES)
     .action(async (operands: string[], _options: VerifyOptions, command: Command) => {
       const { verify } = await import('./verify.ts')
-      outcome.code = await verify(operands, await optionsOf(command, operands))
+      outcome.code = await verify(operands, (await optionsOf(command, operands)).options)
     })
   const examined = addRunOptions(
     program.command('doctor').description('what this machine offers, proven by trying, and which options hold'),
@@ -179,7 +180,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
 }
 
 /** What was typed, over environment and configuration file. */
-async function optionsOf(command: Command, operands: readonly string[]): Promise<RawRunOptions> {
+async function optionsOf(command: Command, operands: readonly string[]): Promise<RunOptions> {
   const [{ configured }, { listFileOf }] = await Promise.all([import('./configure.ts'), import('./list-source.ts')])
   return await configured(command, listFileOf(operands))
 }

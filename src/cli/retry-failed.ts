@@ -7,7 +7,7 @@ import { printable } from '../core/printable.ts'
 import { isUnfinished } from '../core/report.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
-import { configured } from './configure.ts'
+import { configured, isSet, type RunOptions } from './configure.ts'
 import { get } from './get.ts'
 import { pastRun } from './past.ts'
 import { addRunOptions, EXCLUSIVE, type RawRunOptions, RUN_OPTIONS, SECRET } from './run-options.ts'
@@ -37,14 +37,20 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
     return 0
   }
   const past = run.argv.slice(run.argv[0] === 'get' || run.argv[0] === 'retry-failed' ? 1 : 0)
-  const options = await optionsOf(run, past, command)
+  const { options, untyped } = await optionsOf(run, past, command)
   let lost: readonly string[] = []
   const select = (opened: JobList) => {
     const selected = selectFrom(opened, unfinished)
     lost = selected.lost
     return selected.isSelected
   }
-  const code = await get({ operands: [list], options, argv: ['retry-failed', ...past, ...argv.slice(1)], select })
+  const code = await get({
+    operands: [list],
+    options,
+    untyped,
+    argv: ['retry-failed', ...past, ...argv.slice(1)],
+    select,
+  })
   return lost.length === 0 ? code : tellLost(lost, list, code)
 }
 
@@ -58,21 +64,36 @@ function tellLost(lost: readonly string[], list: string, code: number): number {
   return code === 0 ? 1 : code
 }
 
+/** What words like these say, by the rules of a command line. */
+function parsed(words: readonly string[]): Command {
+  const command = addRunOptions(new Command().exitOverride().allowExcessArguments(), false)
+  return command.parse([...words], { from: 'user' })
+}
+
+const isMasked = (command: Command, name: string) => JSON.stringify(command.getOptionValue(name))?.includes('***')
+
 /**
- * Those of the past command line, read by the same rules, under those of this one and over environment and file as they
- * are today. The log holds no secrets: whatever was one must come from anywhere but there.
+ * What is typed now, over what was typed then, over environment and file as they are today, over what these were then.
+ * The log holds no secrets: whatever was one must come from anywhere but there.
  */
-async function optionsOf(run: RunHeader, past: readonly string[], command: Command): Promise<RawRunOptions> {
-  const merged = addRunOptions(new Command().exitOverride().allowExcessArguments(), false)
-  merged.parse([...past], { from: 'user' })
-  const masked = [...SECRET].filter((name) => JSON.stringify(merged.getOptionValue(name))?.includes('***'))
+async function optionsOf(run: RunHeader, past: readonly string[], command: Command): Promise<RunOptions> {
+  const merged = parsed(past)
+  const masked = [...SECRET].filter((name) => isMasked(merged, name))
   for (const name of masked) merged.setOptionValueWithSource(name, undefined, 'default')
   for (const name of namesTyped(command)) {
     const rivals = EXCLUSIVE.has(name) ? EXCLUSIVE : []
     for (const rival of rivals) merged.setOptionValueWithSource(rival, undefined, 'default')
     merged.setOptionValueWithSource(name, command.getOptionValue(name), 'cli')
   }
-  const options = await configured(merged, run.list.path ?? undefined)
+  const { untyped } = await configured(merged, run.list.path ?? undefined)
+  const recorded = parsed(run.untyped)
+  for (const name of namesTyped(recorded)) {
+    const isSaidSince = [name, ...(EXCLUSIVE.has(name) ? EXCLUSIVE : [])].some((said) => isSet(said, merged))
+    if (isSaidSince) continue
+    if (isMasked(recorded, name)) masked.push(name)
+    else merged.setOptionValueWithSource(name, recorded.getOptionValue(name), 'run')
+  }
+  const options = merged.opts<RawRunOptions>()
   requireAgain(
     masked.filter((name) => merged.getOptionValue(name) === undefined),
     run,
@@ -80,7 +101,7 @@ async function optionsOf(run: RunHeader, past: readonly string[], command: Comma
   const dir = command.getOptionValueSource('dir') === 'cli' ? options.dir : run.dir
   // A rehearsed failure was not a real one: what is run again is run for real.
   const { inject: _, ...real } = { ...options, dir }
-  return real
+  return { options: real, untyped: [...run.untyped, ...untyped] }
 }
 
 /** `names`: of options whose secrets nobody has given again. */

@@ -24,6 +24,8 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}/\\<>:"|?*]\p{M}*/gu
 const LEADING = /^[.\-~ ]+\p{M}*/u
 const TRAILING = /[. ]+$/
 const RESERVED = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?=\s*(?:\.|$))/i
+/** A list that comes to lie beside it would take it for its configuration. */
+const CONFIGURATION = /^mpdl\.toml$/i
 const EXTENSION = /\.[^.]+$/
 const encoder = new TextEncoder()
 
@@ -32,14 +34,16 @@ const encoder = new TextEncoder()
  * characters, and no name that some system gives a meaning of its own. What is unsafe is escaped as `%XX`, not dropped.
  */
 export function safeComponent(text: string): string {
-  if (text.length <= MAX_NAME_BYTES && PLAIN.test(text) && !RESERVED.test(text)) return text
+  if (text.length <= MAX_NAME_BYTES && PLAIN.test(text) && !RESERVED.test(text) && !CONFIGURATION.test(text))
+    return text
   const safe = text
     .toWellFormed()
     .normalize('NFC')
     .replace(UNSAFE, escaped)
     .replace(LEADING, escaped)
     .replace(TRAILING, escaped)
-    .replace(RESERVED, (name) => escaped(name.slice(0, 1)) + name.slice(1))
+    .replace(RESERVED, firstEscaped)
+    .replace(CONFIGURATION, firstEscaped)
   if (safe === '') return EMPTY_NAME
   if (byteLength(safe) <= MAX_NAME_BYTES) return safe
   const extension = extensionOf(safe)
@@ -135,6 +139,10 @@ function tryDecode(run: string): string | undefined {
 
 function escaped(text: string): string {
   return Array.from(encoder.encode(text), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('')
+}
+
+function firstEscaped(name: string): string {
+  return escaped(name.slice(0, 1)) + name.slice(1)
 }
 
 function byteLength(text: string): number {

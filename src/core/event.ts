@@ -111,6 +111,8 @@ export interface RunHeader {
   readonly insecure: boolean
   /** Redacted. */
   readonly argv: readonly string[]
+  /** What environment and configuration file added, as it would have been typed. Redacted. */
+  readonly untyped: readonly string[]
   readonly cwd: string
   readonly pid: number
   readonly host: string

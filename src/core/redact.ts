@@ -3,7 +3,8 @@
 import { excerpt } from './printable.ts'
 
 const MASK = '***'
-const SECRET_KEY = /token|key|sig|secret|pass|pwd|auth|credential|session|^x-amz-|code|jwt|sas|hmac|policy/i
+const SECRET_KEY =
+  /token|key|sig|secret|pass|pwd|auth|credential|session|^x-amz-|code|jwt|sas|hmac|policy|ticket|bearer|otp|nonce|^sid$/i
 const USERINFO = /((?:https?|ftp):[\\/]|[\\/]{2})[^\\/?#]*@/gi
 // A password with an unescaped / ? or # makes the URL invalid, and it is the invalid URL that gets quoted.
 const BROKEN_USERINFO = /(?:(?:https?|ftp):[\\/]|[\\/]{2})(?![[\\/])(?=[^\\/?#@:]*:(?!\d*(?:[\\/?#]|$)))/i

@@ -3,6 +3,7 @@
 
 import { CODINGS, type Coding, codingOf } from './coding.ts'
 import type { Failure } from './failure.ts'
+import { httpDateMs } from './http-date.ts'
 import { excerpt } from './printable.ts'
 import type { Range } from './segment.ts'
 import type { Headers, Validator } from './validator.ts'
@@ -112,16 +113,11 @@ export function askHeaders(ask: Ask, decodes = false): [string, string][] {
   }
 }
 
-/** All three forms of an HTTP date begin so; Date.parse itself takes `-5` and `1.5` for days of 2001. */
-const DAY_NAME = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/i
-
 /** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or nonsense. */
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
   const text = value?.trim() ?? ''
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000
-  if (!DAY_NAME.test(text)) return undefined
-  // The asctime form names no zone and means UTC.
-  const at = Date.parse(/GMT$/i.test(text) ? text : `${text} GMT`)
+  const at = httpDateMs(text)
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs)
 }
 
@@ -182,7 +178,7 @@ function onWhole({ headers }: Head, rules: ResponseRules): Answer {
 
 /** A HEAD's answer: the file that is here stays when it has the size, and the server's is not younger. */
 function onLook(ask: Extract<Ask, { kind: 'if-newer' }>, headers: Headers): Answer {
-  const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
+  const modifiedMs = httpDateMs(header(headers, 'last-modified'))
   const sizeBytes = contentLength(headers)
   // A server's time has whole seconds, a file's may have been set from them.
   const isOld = modifiedMs <= ask.modifiedMs + 999
@@ -212,7 +208,7 @@ function onPartial(ask: Ask, head: Head, rules: ResponseRules): Answer {
       return { do: 'ask-whole', reason: isOther ? 'its validator is another' : 'it does not repeat its validator' }
     }
   }
-  if (ask.kind === 'continue' && Date.parse(given.lastModified ?? '') > ask.writtenAtMs) {
+  if (ask.kind === 'continue' && httpDateMs(given.lastModified) > ask.writtenAtMs) {
     return { do: 'ask-whole', reason: 'it changed on the server after the partial file was written' }
   }
   const validator = ask.kind === 'rest' ? ask.validator : given

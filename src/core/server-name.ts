@@ -13,5 +13,5 @@ export function safeServerName(suggested: string): string | undefined {
   const last = (/[^/\\]*$/.exec(suggested)?.[0] ?? '').trim()
   if (/^\.*$/.test(last)) return undefined
   const name = safeComponent(last)
-  return RESERVED.test(foldKey(name)) ? undefined : name
+  return RESERVED.test(foldKey(last)) || RESERVED.test(foldKey(name)) ? undefined : name
 }

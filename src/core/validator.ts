@@ -1,5 +1,7 @@
 // What identifies one version of a resource (RFC 9110 §8.8), and when it is strong enough to join bytes.
 
+import { httpDateMs } from './http-date.ts'
+
 export interface Validator {
   readonly etag?: string
   readonly lastModified?: string
@@ -30,8 +32,8 @@ const BARE_ETAG = /^(?!W\/)[\x21\x23-\x7e]+$/
 export function validatorOf(headers: Headers): Validator {
   const etag = header(headers, 'etag')
   const lastModified = header(headers, 'last-modified')
-  const modifiedMs = lastModified === undefined ? Number.NaN : Date.parse(lastModified)
-  const dateMs = Date.parse(header(headers, 'date') ?? '')
+  const modifiedMs = httpDateMs(lastModified)
+  const dateMs = httpDateMs(header(headers, 'date'))
   return {
     ...(etag !== undefined && (ETAG.test(etag) || BARE_ETAG.test(etag)) ? { etag } : {}),
     ...(lastModified !== undefined && !Number.isNaN(modifiedMs)

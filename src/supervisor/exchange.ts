@@ -4,6 +4,7 @@
 import type { Coding } from '../core/coding.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe } from '../core/failure.ts'
+import { httpDateMs } from '../core/http-date.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { decideHop } from '../core/redirect.ts'
@@ -180,7 +181,7 @@ export class Exchange {
           if (!this.#options.mayStartOver) return this.#refuseRange(reason, status)
           this.startOverBecause ??= reason
         }
-        const modifiedMs = Date.parse(header(headers, 'last-modified') ?? '')
+        const modifiedMs = httpDateMs(header(headers, 'last-modified'))
         this.mtimeMs = Number.isNaN(modifiedMs) ? undefined : modifiedMs
         this.contentDisposition = header(headers, 'content-disposition')
         this.#fit = { answer, status }

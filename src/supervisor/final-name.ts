@@ -2,7 +2,6 @@
 // of how the bytes come, nor how a name is given.
 
 import { dirname, join } from 'node:path'
-import { isAsLeft } from '../core/as-left.ts'
 import { numbered } from '../core/destination.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
@@ -85,7 +84,7 @@ export class FinalName {
     if (isOthers) return { kind: 'name-taken', path, by: 'another job' }
     // Before it is there, because others of this run may be about to give it, too.
     takenNames.set(path, this.#job.index)
-    const failure = await giveName(path, mayReplaceNone ?? ((file) => this.#mayReplace(path, file)))
+    const failure = await giveName(path, mayReplaceNone ?? (() => this.#mayReplace(path)))
     if (failure !== undefined && path !== this.target) takenNames.delete(path)
     return failure
   }
@@ -97,9 +96,8 @@ export class FinalName {
   }
 
   /** Under its URL's name a file gives way as ever; what a server named belongs to the job that left it there. */
-  #mayReplace(path: string, file: PlainFile): boolean {
+  #mayReplace(path: string): boolean {
     const left = this.#context.state.find(path)
-    const isOurs = left?.target === this.target
-    return path === this.target ? left === undefined || isOurs : isOurs && isAsLeft(left, file)
+    return left === undefined ? path === this.target : left.target === this.target
   }
 }

@@ -4,12 +4,21 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
-/** `paths`: absolute; what is not there yet has its name all the same. */
+/** `paths`: of {@link namesOf}. */
 export function isOneOf(paths: readonly string[], path: string): boolean {
   const name = basename(path)
   // Most names are like none of these, and then the disk is not asked.
-  const alike = paths.filter((own) => basename(own) === name)
-  return alike.length > 0 && alike.map(inRealDirectory).includes(inRealDirectory(path))
+  return paths.some((own) => basename(own) === name) && paths.includes(inRealDirectory(path))
+}
+
+/** Where a file is and, behind a link, where it really is; what is not there yet has its name all the same. */
+export function namesOf(path: string): string[] {
+  const name = inRealDirectory(path)
+  try {
+    return [...new Set([name, realpathSync(path)])]
+  } catch {
+    return [name]
+  }
 }
 
 function inRealDirectory(path: string): string {

@@ -130,6 +130,7 @@ const runHeader = v.looseObject({
   sandbox: v.fallback(text, ''),
   insecure: flag,
   argv: v.fallback(v.array(v.string()), []),
+  untyped: v.fallback(v.array(v.string()), []),
   cwd: v.fallback(text, ''),
   pid: count,
   host: v.fallback(text, ''),

@@ -4,7 +4,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
-import { type Home, newHome, ONCE, proc, type RunOptions, run, start } from './run-mpdl.ts'
+import { filesIn, type Home, newHome, ONCE, proc, type RunOptions, run, start } from './run-mpdl.ts'
 
 let server: FaultServer
 beforeAll(async () => {
@@ -131,13 +131,13 @@ describe('retry-failed', () => {
   let count = 0
 
   /** A run that was given secrets and failed. */
-  async function failed(args: readonly string[] = given) {
+  async function failed(args: readonly string[] = given, env: RunOptions['env'] = {}) {
     const path = `/status/503/again${++count}.bin?times=1`
     const home = newHome()
-    const first = await run({ home, list: server.url(path), args: [...ONCE, ...args] })
+    const first = await run({ home, list: server.url(path), args: [...ONCE, ...args], env })
     expect(first.code).toBe(8)
-    const retry = (more: readonly string[], env: RunOptions['env'] = {}) =>
-      typed(['retry-failed', '--log-dir', home.logs, ...more], { home, env })
+    const retry = (more: readonly string[], now: RunOptions['env'] = {}) =>
+      typed(['retry-failed', '--log-dir', home.logs, ...more], { home, env: now })
     return { home, path, retry }
   }
 
@@ -169,6 +169,22 @@ describe('retry-failed', () => {
       expect(headersOf(path).at(-1)).toMatchObject({ 'x-api-key': CANARY, authorization: basic })
       expect(filesWith(CANARY, home, [file])).toEqual([])
     }
+  })
+
+  test('keeps what only the environment said then, unless it says another thing now', async () => {
+    const then = { MPDL_USER_AGENT: 'then', MPDL_QUERY_NAMES: 'yes' }
+    const [kept, changed] = [await failed([], then), await failed([], then)]
+    expect([(await kept.retry([])).code, (await changed.retry([], { MPDL_USER_AGENT: 'now' })).code]).toEqual([0, 0])
+    expect(headersOf(kept.path).at(-1)).toMatchObject({ 'user-agent': 'then' })
+    expect(headersOf(changed.path).at(-1)).toMatchObject({ 'user-agent': 'now' })
+    expect(filesIn(kept.home.out)).toEqual([expect.stringContaining('times=1')])
+  })
+
+  test('asks again for a secret that only the environment held', async () => {
+    const { path, retry, home } = await failed([], { MPDL_USER: `me:${CANARY}` })
+    expect((await retry([])).stderr).toMatch(/was given -u with a secret/)
+    expect([server.hits(path), filesWith(CANARY, home, [])]).toEqual([1, []])
+    expect((await retry([], { MPDL_USER: `me:${CANARY}` })).code).toBe(0)
   })
 
   test('replaces by what is typed now what excluded it then', async () => {

@@ -56,6 +56,14 @@ describe("the server's name", () => {
     expect(back.kind(1)).toBe('name-taken')
   })
 
+  test('is replaced by its own job when somebody edited or touched it, as any download is', async () => {
+    const list = url('get.php', called('mine.bin'))
+    const { home } = await run({ list, args: NAMED })
+    writeFileSync(join(home.out, 'mine.bin'), 'edited')
+    const ended = await run({ home, list, args: NAMED })
+    expect([ended.code, ended.files, ended.bytes('mine.bin').equals(bodyOf(100_000))]).toEqual([0, ['mine.bin'], true])
+  })
+
   test('that is in the directory of --names tree stays there', async () => {
     const ended = await run({ list: url('get.php', called('../up.bin')), args: [...NAMED, '--names', 'tree'] })
     expect(ended.files).toEqual([`${new URL(server.url('/')).host.replace(':', '%3A')}/disposition/up.bin`])
@@ -128,13 +136,6 @@ describe('[name-taken] [threat:redirect-name] what a server named never replaces
     expect(readFileSync(join(home.out, 'mine.bin'), 'utf8')).toBe('precious')
     const again = await run({ home, list: list(), args: [...NAMED, '--on-clash', 'rename'] })
     expect([again.row(1).outcome, again.files]).toEqual(['unchanged', ['mine.1.bin', 'mine.bin']])
-  })
-
-  test('its own file once somebody has edited it', async () => {
-    const { home } = await run({ list: list(), args: NAMED })
-    writeFileSync(join(home.out, 'mine.bin'), 'edited')
-    const ended = await run({ home, list: list(), args: NAMED })
-    expect([ended.kind(1), readFileSync(join(home.out, 'mine.bin'), 'utf8')]).toEqual(['name-taken', 'edited'])
   })
 
   test('a symbolic link or a directory', async () => {

@@ -107,7 +107,7 @@ describe('gives way', () => {
   >([
     ["under the server's name: a file of nobody", 'get', 's', [], FILE, false],
     ['one that this job left', 'get', 's', [left(S, '/d/get')], FILE, true],
-    ['one that this job left and somebody edited', 'get', 's', [left(S, '/d/get')], EDITED, false],
+    ['one that this job left and somebody edited', 'get', 's', [left(S, '/d/get')], EDITED, true],
     ['one that another job left', 'get', 's', [left(S, '/d/other')], FILE, false],
     ['one that is called so by its URL', 'get', 's', [left(S, S)], FILE, false],
     ["under the URL's name: a file of nobody", 's', undefined, [], FILE, true],
