@@ -57,48 +57,25 @@ export class Authenticator {
 
   /** For one child's conversation that begins at `requestedUrl`, whose origin alone gets the job's credentials. */
   login(job: Job, requestedUrl: string): Login {
-    const { user, netrc } = this.#options
+    const { mode, user, netrc } = this.#options
     const own = new URL(requestedUrl)
     const find = (host: string, name: string | undefined) => this.#findInNetrc(host, name)
     const credentials = credentialsFor(job, requestedUrl, { user, netrc: netrc.isOn ? find : () => undefined })
-    const logins = new Map([[own.origin, this.#login(own, credentials, '-u USER or user= gives them')]])
-    const at = (url: string) => {
-      const { origin } = new URL(url)
-      const login = logins.get(origin) ?? this.#loginElsewhere(new URL(url), own)
-      logins.set(origin, login)
-      return login
-    }
-    return {
-      authorizationFor: (url, method) => at(url).authorizationFor(url, method),
-      onUnauthorized: (url, headers) => at(url).onUnauthorized(headers),
-      hintFor: (url) => at(url).hint,
-    }
-  }
-
-  /**
-   * Where a redirect leads, nothing of the job's is said; but a netrc entry that names the host was written for it,
-   * whoever sends us there, as with curl. Not over http when the job began with https.
-   */
-  #loginElsewhere(url: URL, own: URL): OriginLogin {
-    const isSafe = url.protocol === 'https:' || own.protocol === 'http:'
-    const isAsked = this.#options.netrc.isOn && isSafe
-    const credentials = isAsked ? this.#findInNetrc(url.hostname, undefined, 'named') : undefined
-    return this.#login(url, credentials, `credentials are for ${own.origin} only`)
-  }
-
-  #login({ origin, hostname }: URL, credentials: UserPassword | undefined, lack: string): OriginLogin {
-    const { mode, netrc } = this.#options
-    const isInUnusedNetrc = () => !netrc.isOn && this.#findInNetrc(hostname, credentials?.user) !== undefined
+    const isInUnusedNetrc = () => !netrc.isOn && find(own.hostname, credentials?.user) !== undefined
     const help = () => (isInUnusedNetrc() ? `${netrc.file} has an entry for it (--netrc)` : undefined)
-    return new OriginLogin({ mode, origin, credentials, help, lack, sessions: this.#sessions })
+    const login = new OriginLogin({ mode, origin: own.origin, credentials, help, sessions: this.#sessions })
+    const isOwn = (url: string) => new URL(url).origin === own.origin
+    return {
+      authorizationFor: (url, method) => (isOwn(url) ? login.authorizationFor(url, method) : undefined),
+      onUnauthorized: (url, headers) => isOwn(url) && login.onUnauthorized(headers),
+      // Not even what netrc has for that host: whoever redirects is not whom the user trusts to ask for it.
+      hintFor: (url) => (isOwn(url) ? login.hint : `credentials are for ${own.origin} only`),
+    }
   }
 
-  /** `named`: not the entry that is for every host. */
-  #findInNetrc(host: string, user: string | undefined, which: 'any' | 'named' = 'any'): UserPassword | undefined {
+  #findInNetrc(host: string, user: string | undefined): UserPassword | undefined {
     this.#netrc ??= readNetrc(this.#options.netrc.file)
-    if (!this.#netrc.ok) return undefined
-    const { entries } = this.#netrc
-    return findInNetrc(which === 'any' ? entries : entries.filter((entry) => entry.host !== undefined), host, user)
+    return this.#netrc.ok ? findInNetrc(this.#netrc.entries, host, user) : undefined
   }
 }
 
@@ -153,8 +130,6 @@ interface LoginOptions {
   readonly credentials: UserPassword | undefined
   /** Where there are credentials that were not used. */
   readonly help: () => string | undefined
-  /** What to do where there are none. */
-  readonly lack: string
   readonly sessions: Sessions
 }
 
@@ -205,9 +180,9 @@ class OriginLogin {
 
   /** Why a 401 is not answered; undefined: the challenge is. */
   #reasonAgainst(chosen: Answerable | undefined, all: readonly Challenge[]): string | undefined {
-    const { credentials, help, lack } = this.#options
+    const { credentials, help } = this.#options
     if (chosen === undefined && all.length > 0) return this.#describeOffer(all)
-    if (credentials === undefined) return help() ?? lack
+    if (credentials === undefined) return help() ?? '-u USER or user= gives them'
     const refused = credentials.password === '' ? (help() ?? 'no password was given') : 'the password was refused'
     if (chosen === undefined) return this.#sent === undefined ? 'the server does not say how to give them' : refused
     const isNonceRefused = chosen.scheme === 'digest' && (chosen.isStale || this.#sent?.isAnswer === false)
