@@ -39,7 +39,7 @@ test('[private-address] [threat:private-address] every spelling of a private add
   expect(hosts.map((host, n) => [host, ended.kind(2 * n + 1), ended.row(2 * n + 1).attempts.length])).toEqual(
     hosts.map((host) => [host, 'private-address', 1]),
   )
-  expect(ended.row(1).reason).toBe('127.0.0.1 is 127.0.0.1, which is no public address (--block-private)')
+  expect(ended.row(1).reason).toBe('127.0.0.1 is no public address (--block-private)')
   expect([ended.code, server.requests.length]).toEqual([7, 0])
   expect([...ended.seen].filter((name) => !name.includes('.part'))).toEqual([])
 })
