@@ -128,11 +128,14 @@ export function bodyCases({ server, options, isTakenOver, hasProxy }: Way): void
       expect(written.equals(bodyOf(300_000).subarray(0, 200_000))).toBe(true)
     })
 
-    test.skipIf(hasProxy)('and has no length is truncated by a reset', async () => {
-      const { claim, written } = await receive('/reset-close-delimited?size=300000&at=200000')
-      expect(claim).toEqual(truncated(200_000))
-      expect(written.equals(bodyOf(300_000).subarray(0, 200_000))).toBe(true)
-    })
+    // A proxy makes a clean end of its origin's reset, and then nobody can tell.
+    if (!hasProxy) {
+      test('and has no length is truncated by a reset', async () => {
+        const { claim, written } = await receive('/reset-close-delimited?size=300000&at=200000')
+        expect(claim).toEqual(truncated(200_000))
+        expect(written.equals(bodyOf(300_000).subarray(0, 200_000))).toBe(true)
+      })
+    }
 
     test('in the midst of its chunks is truncated', async () => {
       const { claim, written } = await receive('/chunked-truncated?size=300000&at=200000')
