@@ -312,6 +312,7 @@ export class JobRun {
       seat: this.#seat,
       // Where the joined bytes were not the right ones, they come from one response.
       split: startOver ? 1 : (job.options.split ?? settings.split),
+      onBegin: ({ contentDisposition }) => this.#noteName(part, contentDisposition),
     })
     this.#transfer = transfer
     if (this.#stopCause !== undefined) transfer.stop(this.#stopCause.cause, this.#stopCause.atOnce)
@@ -323,13 +324,16 @@ export class JobRun {
     if (failure !== undefined && failure.kind !== 'abandoned' && transfer.exchange?.coding !== undefined) {
       this.#dropDecoded(part)
     }
-    const suggested = this.#name.suggested(transfer.exchange?.contentDisposition)
-    if (suggested !== undefined) {
-      part.name = suggested.name
-      part.save()
-      if (suggested.problem !== undefined) this.#warnings.push(suggested.problem)
-    }
     return failure
+  }
+
+  /** Written down before the bytes: the next run may be told only that they are still current. */
+  #noteName(part: PartFile, contentDisposition: string | undefined): void {
+    const suggested = this.#name.suggested(contentDisposition)
+    if (suggested === undefined) return
+    part.name = suggested.name
+    part.save()
+    if (suggested.problem !== undefined) this.#warnings.push(suggested.problem)
   }
 
   /** They can never be gone on with, so there is nothing to keep. */

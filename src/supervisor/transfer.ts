@@ -51,6 +51,8 @@ export interface TransferOptions {
   readonly fault: Fault | undefined
   /** Children at once, at most. */
   readonly split: number
+  /** An answer begins the file or goes on with it; before the first of its bytes. */
+  readonly onBegin: (exchange: Exchange) => void
 }
 
 const SYNC_EVERY_BYTES = 256 * 2 ** 20
@@ -271,7 +273,8 @@ export class Transfer {
     }
     const failure = this.#begin(fetch, answer, isRest)
     if (failure !== undefined) return fetch.exchange.refuse(failure)
-    const { part } = this.#options
+    const { part, onBegin } = this.#options
+    onBegin(fetch.exchange)
     this.#plan = new SegmentPlan(answer.sizeBytes, part.completed)
     const range: Range = [answer.offsetBytes, this.#endOf(fetch.errand.ask, answer, isRest)]
     this.#plan.receive(fetch.id, range)

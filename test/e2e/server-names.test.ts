@@ -82,6 +82,18 @@ describe("the server's name", () => {
     expect([second.files, second.bytes('taken.bin').equals(bodyOf(100_000))]).toEqual([['taken.bin'], true])
   })
 
+  test('is written down before the first byte, for a run that is killed before the last one', async () => {
+    const home = newHome()
+    const running = start({ home, list: url('get.php', called('report.pdf'), '&rate=50000'), args: NAMED })
+    await until(
+      'bytes are there',
+      () => (statSync(join(home.out, 'get.php.part'), { throwIfNoEntry: false })?.size ?? 0) > 0,
+    )
+    expect(JSON.parse(readFileSync(join(home.out, 'get.php.part.json'), 'utf8'))).toMatchObject({ name: 'report.pdf' })
+    running.process.kill('SIGKILL')
+    await running.ended
+  })
+
   test('gives way to that of the URL where it cannot be used, and the report says so', async () => {
     const list = ['..', '', 'x.part', 'mpdl.toml', 'a/'].map((name, i) => url(`own-${i}`, called(name)))
     const ended = await run({ list: [...list, url('none', 'inline')].join('\n'), args: NAMED })
