@@ -23,7 +23,7 @@ export interface RunCredentials {
   readonly netrc: (host: string, user: string | undefined) => UserPassword | undefined
 }
 
-/** The job's own words win over those in its URL, these over `-u`, and that over netrc, as with curl. */
+/** The job's own words win over those in its URL, these over `-u`, which is for all jobs, and that over netrc. */
 export function credentialsFor(job: Job, requestedUrl: string, run: RunCredentials): UserPassword | undefined {
   const { hostname, username, password } = new URL(requestedUrl)
   const user = job.options.user ?? (username === '' && password === '' ? undefined : decoded(username))
