@@ -341,7 +341,8 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('against nginx', 
       const ended = await running.ended
       expectFiles(ended, { big: BODY })
       expectTiled(ended, BODY.length)
-      expect(ended.row(1).num_retries).toBe(1)
+      // None where the first had been replaced before the last was dead.
+      expect(ended.row(1).num_retries).toBeLessThanOrEqual(1)
       expect(triesOf(ended)).toBeLessThanOrEqual(2)
     })
 
