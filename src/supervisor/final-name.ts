@@ -20,7 +20,10 @@ export interface NamingContext {
   readonly takenNames: Map<string, number> | undefined
 }
 
-export type Named = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly failure: Failure }
+export type Named =
+  /** `isStanding`: the same file has the name already, and stays. */
+  | { readonly ok: true; readonly path: string; readonly isStanding: boolean }
+  | { readonly ok: false; readonly failure: Failure }
 
 /** Gives the file this name, `mayReplace` permitting; undefined when it is done. */
 export type GiveName = (
@@ -61,14 +64,25 @@ export class FinalName {
     this.#context.takenNames?.set(path, this.#job.index)
   }
 
-  /** Has the name given that the server `suggested`, or with `--on-clash rename` the next one that is free. */
-  async give(suggested: string | undefined, giveName: GiveName): Promise<Named> {
+  /**
+   * Has the name given that the server `suggested`, or with `--on-clash rename` the next one that is free. Where nobody
+   * knows whose a file is, as when the state was lost, it is this job's if it `isSame`, byte for byte.
+   */
+  async give(
+    suggested: string | undefined,
+    giveName: GiveName,
+    isSame: (path: string) => Promise<boolean>,
+  ): Promise<Named> {
     const isNamed = suggested !== undefined && this.#mayBeNamed
     const wanted = isNamed ? join(dirname(this.target), suggested) : this.target
     for (let n = 0; ; n++) {
       const path = n === 0 ? wanted : numbered(wanted, n)
       const failure = await this.#take(path, giveName)
-      if (failure === undefined) return { ok: true, path }
+      if (failure === undefined) return { ok: true, path, isStanding: false }
+      if (failure.kind === 'name-taken' && failure.by === 'somebody else' && (await isSame(path))) {
+        this.keep(path)
+        return { ok: true, path, isStanding: true }
+      }
       if (failure.kind !== 'name-taken' || this.#context.settings.onClash === 'fail') return { ok: false, failure }
     }
   }

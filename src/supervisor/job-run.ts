@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
-import { isAsLeft } from '../core/as-left.ts'
+import { isAsLeft, type Look } from '../core/as-left.ts'
 import type { KillCause } from '../core/attempt.ts'
 import { codingOf } from '../core/coding.ts'
 import { contentWarnings } from '../core/content-warning.ts'
@@ -19,8 +19,8 @@ import type { Range } from '../core/segment.ts'
 import { canRecognise, strongValidator } from '../core/validator.ts'
 import type { ChildRun } from './child-run.ts'
 import type { ResponseFacts } from './exchange.ts'
-import { digestFile } from './file-digest.ts'
-import type { Named, NamingContext } from './final-name.ts'
+import { type Digest, type DigestOrder, digestFile } from './file-digest.ts'
+import type { GiveName, Named, NamingContext } from './final-name.ts'
 import { FinalName } from './final-name.ts'
 import { openPart } from './open-part.ts'
 import { isOneOf } from './own-files.ts'
@@ -371,30 +371,50 @@ export class JobRun {
     return { ok: true, outcome: 'downloaded', proof, reason: null, sizeBytes, out }
   }
 
-  #commit(part: PartFile, sizeBytes: number): Promise<Named> {
-    const { settings, state } = this.#context
+  async #commit(part: PartFile, sizeBytes: number): Promise<Named> {
+    const { settings } = this.#context
     const { exchange } = this.#transfer ?? {}
-    const { target } = this.#name
-    const isCoded = exchange?.coding === undefined && codingOf(exchange?.facts.contentEncoding) !== 'identity'
     const mtimeMs = settings.setMtime ? exchange?.mtimeMs : undefined
-    return this.#name.give(part.name, async (path, mayReplace) => {
+    const giveName: GiveName = async (path, mayReplace) => {
       const committed = await part.commit(sizeBytes, {
         fsync: settings.fsync,
         path,
         ...(mtimeMs === undefined ? {} : { mtimeMs }),
         ...(mayReplace === undefined ? {} : { mayReplace }),
-        onReady: (file) =>
-          state.remember({
-            ...file,
-            path,
-            target,
-            urlKey: isCoded ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),
-            // What was decoded is not joined, so its part has none.
-            validator: exchange?.validator ?? part.validator,
-          }),
+        onReady: (file) => this.#remember(path, file, part),
       })
       return committed.ok ? undefined : committed.failure
+    }
+    const named = await this.#name.give(part.name, giveName, (path) => this.#isSame(part, sizeBytes, path))
+    const standing = named.ok && named.isStanding ? inspectTarget(named.path) : undefined
+    if (named.ok && standing?.kind === 'file') {
+      this.#remember(named.path, standing, part)
+      this.#warnings.push('the same file was here already, and stays')
+      part.discard()
+    }
+    return named
+  }
+
+  #remember(path: string, { sizeBytes, mtimeMs }: Look, part: PartFile): void {
+    const { exchange } = this.#transfer ?? {}
+    const isCoded = exchange?.coding === undefined && codingOf(exchange?.facts.contentEncoding) !== 'identity'
+    this.#context.state.remember({
+      path,
+      target: this.#name.target,
+      urlKey: isCoded ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),
+      // What was decoded is not joined, so its part has none.
+      validator: exchange?.validator ?? part.validator,
+      sizeBytes,
+      mtimeMs,
     })
+  }
+
+  async #isSame(part: PartFile, sizeBytes: number, path: string): Promise<boolean> {
+    const found = inspectTarget(path)
+    if (found.kind !== 'file' || found.sizeBytes !== sizeBytes) return false
+    const own = await this.#hash({ path: part.path, sizeBytes, algorithm: 'sha-256' })
+    const other = await this.#hash({ path, sizeBytes, algorithm: 'sha-256' })
+    return own.ok && other.ok && own.hex === other.hex
   }
 
   async #verify(
@@ -402,15 +422,19 @@ export class JobRun {
     sizeBytes: number,
     { algorithm, hex: expectedHex }: NonNullable<Job['options']['checksum']>,
   ): Promise<Failure | undefined> {
+    const digest = await this.#hash({ path, sizeBytes, algorithm, expectedHex })
+    if (algorithm === 'sha-256') this.#sha256 = digest.hex ?? null
+    return digest.ok ? undefined : digest.failure
+  }
+
+  async #hash(order: Omit<DigestOrder, 'job' | 'attempt'>): Promise<Digest> {
     const { job, attempt } = this.progress
-    const order = { job, attempt, path, sizeBytes, algorithm, expectedHex }
-    const digest = await digestFile(this.#context, order, (child) => {
+    const digest = await digestFile(this.#context, { job, attempt, ...order }, (child) => {
       this.#hashing = child
       if (this.#stopCause !== undefined) child.stop(this.#stopCause.cause, this.#stopCause.atOnce)
     })
     this.#hashing = undefined
     if (digest.record !== undefined) this.#attempts.push(digest.record)
-    if (algorithm === 'sha-256') this.#sha256 = digest.hex ?? null
-    return digest.ok ? undefined : digest.failure
+    return digest
   }
 }

@@ -64,6 +64,25 @@ describe("the server's name", () => {
     expect([ended.code, ended.files, ended.bytes('mine.bin').equals(bodyOf(100_000))]).toEqual([0, ['mine.bin'], true])
   })
 
+  test('finds its files again where the state was lost, by their bytes, and gives no second name', async () => {
+    const jobs = [url('a', called('one.bin'), '&seed=1'), url('b', called('two.bin'), '&seed=2')]
+    const list = jobs.join('\n')
+    const { home } = await run({ list, args: NAMED })
+    const before = statSync(join(home.out, 'one.bin'))
+    for (const args of [NAMED, [...NAMED, '--on-clash', 'rename']]) {
+      rmSync(home.state, { recursive: true })
+      const ended = await run({ home, list, args })
+      expect([ended.code, ended.stderr, ended.files]).toEqual([0, '', ['one.bin', 'two.bin']])
+      expect(ended.row(1).warnings).toEqual(['the same file was here already, and stays'])
+      expect(statSync(join(home.out, 'one.bin')).ino).toBe(before.ino)
+      expect((await run({ home, list, args })).report.totals).toMatchObject({ unchanged: 2 })
+    }
+    writeFileSync(join(home.out, 'one.bin'), Buffer.alloc(100_000))
+    rmSync(home.state, { recursive: true })
+    const other = await run({ home, list, args: NAMED })
+    expect([other.kind(1), other.row(2).outcome]).toEqual(['name-taken', 'downloaded'])
+  })
+
   test('that is in the directory of --names tree stays there', async () => {
     const ended = await run({ list: url('get.php', called('../up.bin')), args: [...NAMED, '--names', 'tree'] })
     expect(ended.files).toEqual([`${new URL(server.url('/')).host.replace(':', '%3A')}/disposition/up.bin`])

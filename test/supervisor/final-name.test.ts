@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
 import { defaultSettings } from '../../src/defaults.ts'
-import type { NamingContext } from '../../src/supervisor/final-name.ts'
+import type { GiveName, NamingContext } from '../../src/supervisor/final-name.ts'
 import { FinalName } from '../../src/supervisor/final-name.ts'
 import type { FinishedFile, StateDb } from '../../src/supervisor/state-db.ts'
 import type { PlainFile } from '../../src/supervisor/target.ts'
@@ -34,7 +34,12 @@ const job = (index: number, target: string, options: Job['options'] = {}): Job =
   target,
   options,
 })
-const nameOf = (context: NamingContext, ...order: Parameters<typeof job>) => new FinalName(context, job(...order))
+class TestName extends FinalName {
+  override give(suggested: string | undefined, giveName: GiveName, isSame = async (_: string) => false) {
+    return super.give(suggested, giveName, isSame)
+  }
+}
+const nameOf = (context: NamingContext, ...order: Parameters<typeof job>) => new TestName(context, job(...order))
 const given = async () => undefined
 const taken = (path: string) => ({ ok: false, failure: { kind: 'name-taken', path, by: 'another job' } })
 
@@ -45,16 +50,16 @@ describe('a name', () => {
     expect(name.suggested('attachment; filename=s')).toBeUndefined()
     const asked: unknown[] = []
     const giveName = async (...order: unknown[]) => void asked.push(order)
-    expect(await name.give('s', giveName)).toEqual({ ok: true, path: '/d/get' })
+    expect(await name.give('s', giveName)).toMatchObject({ ok: true, path: '/d/get' })
     expect(asked).toEqual([['/d/get', undefined]])
   })
 
   test("from a server stays in the directory, and out= is not the server's to change", async () => {
     const context = contextOf()
-    expect(await nameOf(context, 0, 'sub/get').give('s', given)).toEqual({ ok: true, path: '/d/sub/s' })
+    expect(await nameOf(context, 0, 'sub/get').give('s', given)).toMatchObject({ ok: true, path: '/d/sub/s' })
     const listed = nameOf(context, 1, 'mine', { out: 'mine' })
     expect(listed.suggested('attachment; filename=s')).toBeUndefined()
-    expect(await listed.give('s', given)).toEqual({ ok: true, path: '/d/mine' })
+    expect(await listed.give('s', given)).toMatchObject({ ok: true, path: '/d/mine' })
   })
 
   test('is looked for where the server put the file before', () => {
@@ -69,22 +74,35 @@ describe('a name', () => {
     const done = first.give('s', () => giving.promise)
     expect(await second.give('s', () => expect.unreachable())).toEqual(taken('/d/s'))
     giving.resolve(undefined)
-    expect(await done).toEqual({ ok: true, path: '/d/s' })
+    expect(await done).toMatchObject({ ok: true, path: '/d/s' })
     expect(await nameOf(context, 2, 's').give(undefined, () => expect.unreachable())).toEqual(taken('/d/s'))
-    expect(await first.give('s', given), 'its own it may have again').toEqual({ ok: true, path: '/d/s' })
+    expect(await first.give('s', given), 'its own it may have again').toMatchObject({ ok: true, path: '/d/s' })
   })
 
   test('is free again where it could not be given', async () => {
     const context = contextOf()
     const failure = { kind: 'disk-full', path: '/d/s' } as const
     expect(await nameOf(context, 0, 'a').give('s', async () => failure)).toEqual({ ok: false, failure })
-    expect(await nameOf(context, 1, 'b').give('s', given)).toEqual({ ok: true, path: '/d/s' })
+    expect(await nameOf(context, 1, 'b').give('s', given)).toMatchObject({ ok: true, path: '/d/s' })
   })
 
   test('[name-taken] of a file that another job keeps is none for anybody else', async () => {
     const context = contextOf()
     nameOf(context, 0, 'a').keep('/d/s')
     expect(await nameOf(context, 1, 'b').give('s', () => expect.unreachable())).toEqual(taken('/d/s'))
+  })
+
+  test('is kept where the very same file has it, of which nobody knows whose it is', async () => {
+    const context = contextOf()
+    const giveName = async (path: string) => ({ kind: 'name-taken', path, by: 'somebody else' }) as const
+    const isSame = async (path: string) => path === '/d/s'
+    expect(await nameOf(context, 0, 'a').give('s', giveName, isSame)).toEqual({
+      ok: true,
+      path: '/d/s',
+      isStanding: true,
+    })
+    expect(await nameOf(context, 1, 'b').give('s', giveName, isSame), 'for one job').toEqual(taken('/d/s'))
+    expect(await nameOf(context, 2, 'c').give('t', giveName, isSame)).toMatchObject({ ok: false })
   })
 
   test('is numbered with --on-clash rename, and only for a clash', async () => {
@@ -94,7 +112,7 @@ describe('a name', () => {
     const name = nameOf(context, 1, 'b')
     const giveName = async (path: string) =>
       onDisk.includes(path) ? ({ kind: 'name-taken', path, by: 'somebody else' } as const) : undefined
-    expect(await name.give('s.bin', giveName)).toEqual({ ok: true, path: '/d/s.3.bin' })
+    expect(await name.give('s.bin', giveName)).toMatchObject({ ok: true, path: '/d/s.3.bin' })
     const failure = { kind: 'target-is-symlink', path: '/d/t' } as const
     expect(await name.give('t', async () => failure)).toEqual({ ok: false, failure })
   })
