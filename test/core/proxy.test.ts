@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { noProxyOf, parseProxy, proxiesFromEnvironment, proxyLabel } from '../../src/core/proxy.ts'
+import { noProxyOf, parseProxy, proxiesFromEnvironment, proxyLabel, routeOf } from '../../src/core/proxy.ts'
 
 describe('parseProxy', () => {
   test.each([
@@ -131,4 +131,12 @@ describe('proxiesFromEnvironment', () => {
     expect(proxiesFromEnvironment({ NO_PROXY: 'upper' })).toEqual({ ok: true, rules: { noProxy: 'upper' } })
     expect(noProxyOf({ no_proxy: 'lower', NO_PROXY: 'upper' })).toBe('lower')
   })
+})
+
+test.each([
+  [undefined, 'h.test:443'],
+  ['none', 'h.test:443 directly'],
+  ['http://u:canary@p.test:3128', 'h.test:443 by proxy p.test:3128'],
+])('a host that is reached by %s is known as %s', (proxy, route) => {
+  expect(routeOf('h.test:443', proxy)).toBe(route)
 })
