@@ -41,7 +41,7 @@ export function codedKey(url: string): string {
 }
 
 /** Without what never leaves this machine: credentials and fragment. */
-export function bareUrl(url: string): string {
+function bareUrl(url: string): string {
   const bare = new URL(url)
   bare.username = ''
   bare.password = ''
