@@ -3,7 +3,7 @@
 import type { AgentOptions as HttpOptions } from 'node:http'
 import http from 'node:http'
 import type { AgentOptions as HttpsOptions } from 'node:https'
-import type { OnReadOpts, Socket } from 'node:net'
+import { type OnReadOpts, Socket } from 'node:net'
 import { proxyLabel } from '../core/proxy.ts'
 import type { Request } from '../protocol/message.ts'
 import { childFailureOf, codeOf, KnownFailure } from './failure-of.ts'
@@ -90,7 +90,7 @@ type Create = http.Agent['createConnection']
 function observe(agent: http.Agent, isTls: boolean, { onLookup, onSocket, onConnected }: ConnectionEvents): void {
   const create: Create = agent.createConnection.bind(agent)
   agent.createConnection = (to, callback) => {
-    const socket = create(to, callback) as Socket
+    const socket = socketOf(create(to, callback))
     onSocket(socket)
     socket.once('lookup', onLookup)
     if (isTls) socket.once('secureConnect', onConnected)
@@ -110,7 +110,7 @@ function observeTunnel(
   agent.createConnection = (to, callback) => {
     const link = create(to, (error, socket) => {
       if (error === null) {
-        onSocket(socket as Socket)
+        onSocket(socketOf(socket))
         onConnected()
       } else if (socket !== link) onProxyPassed()
       callback?.(error, socket)
@@ -118,6 +118,12 @@ function observeTunnel(
     link?.once('lookup', onLookup)
     return link
   }
+}
+
+/** Agents may speak over any stream; these make sockets. */
+function socketOf(made: unknown): Socket {
+  if (!(made instanceof Socket)) throw new Error('a connection without a socket')
+  return made
 }
 
 /** Loaded late: a list of http URLs never pays for TLS. */

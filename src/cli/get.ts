@@ -57,7 +57,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   const listPath = listPathOf(request.operands)
   const ownFiles = ownFilesOf(options, listPath)
   const ask = async (user: string) => (await import('./ask-password.ts')).askPassword(user)
-  const settings = { ...(await settingsOf(options, ask)), ownFiles }
+  const settings = Object.freeze({ ...(await settingsOf(options, ask)), ownFiles })
   requireDir(settings.dir)
   const cookies = await cookiesOf(settings)
   const header = runHeader(settings, list, {

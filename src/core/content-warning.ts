@@ -18,10 +18,16 @@ export interface Content {
   readonly isDecoded: boolean
 }
 
+/** As it was sent, with a coding that nobody took off. */
+export function isStoredCoded({ contentEncoding, isDecoded }: Content): boolean {
+  return !isDecoded && codingOf(contentEncoding) !== 'identity'
+}
+
 /** `target`: the path the file gets. One sentence for each thing that is odd. */
-export function contentWarnings({ contentType, contentEncoding, isDecoded }: Content, target: string): string[] {
+export function contentWarnings(content: Content, target: string): string[] {
+  const { contentType, contentEncoding } = content
   const isPage = contentType?.toLowerCase().startsWith('text/html') === true && NEVER_HTML.test(target)
-  const isCoded = !isDecoded && codingOf(contentEncoding) !== 'identity' && !COMPRESSED.test(target)
+  const isCoded = isStoredCoded(content) && !COMPRESSED.test(target)
   return [
     ...(isPage ? ['the server sent HTML, which is hardly what the name promises'] : []),
     ...(isCoded ? [`stored as sent, coded ${excerpt(contentEncoding ?? '', 30)} (--compressed decodes)`] : []),

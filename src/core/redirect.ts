@@ -43,7 +43,12 @@ export function decideHop(from: string, location: string, hopsSoFar: number, max
   return { do: 'go', url: to.href, host: hostOf(to) }
 }
 
-/** The caller's headers, and only for the origin they were given for: same scheme, host and port. */
+/** Same scheme, host and port (RFC 6454 §4): what is said to one may be said to the other. */
+export function isSameOrigin(url: string, other: string): boolean {
+  return new URL(url).origin === new URL(other).origin
+}
+
+/** The caller's headers, and only for the origin they were given for. */
 export function headersFor(url: string, credentials: Credentials): Headers {
-  return new URL(url).origin === credentials.origin ? credentials.headers : []
+  return isSameOrigin(url, credentials.origin) ? credentials.headers : []
 }

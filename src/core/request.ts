@@ -4,7 +4,7 @@ import { fingerprint } from './hash.ts'
 import type { Job } from './job.ts'
 import { headersFor } from './redirect.ts'
 import type { Ask } from './response.ts'
-import { askHeaders } from './response.ts'
+import { askHeaders, methodOf } from './response.ts'
 import type { Headers } from './validator.ts'
 
 export interface Request {
@@ -56,7 +56,7 @@ export function requestFor(url: string, ask: Ask, from: Sender): Request {
     headers: mergeHeaders(from.runHeaders, from.job.options.headers ?? []),
   })
   return {
-    method: ask.kind === 'if-newer' ? 'HEAD' : 'GET',
+    method: methodOf(ask),
     url: bare,
     headers: mergeHeaders(
       [

@@ -88,6 +88,11 @@ export interface ResponseRules {
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const CONTENT_RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i
 
+/** Only a look wants no body. */
+export function methodOf(ask: Ask): 'GET' | 'HEAD' {
+  return ask.kind === 'if-newer' ? 'HEAD' : 'GET'
+}
+
 /**
  * The headers that ask for it; identity coding wherever bytes may be joined, because ranges and lengths are of the
  * coded bytes. `decodes`: a whole file may come coded.

@@ -11,6 +11,7 @@ import { digestAuthorization } from '../core/digest-auth.ts'
 import type { Job } from '../core/job.ts'
 import { findInNetrc } from '../core/netrc.ts'
 import { excerpt } from '../core/printable.ts'
+import { isSameOrigin } from '../core/redirect.ts'
 import type { Headers } from '../core/validator.ts'
 import type { NetrcReading } from './netrc-file.ts'
 import { readNetrc } from './netrc-file.ts'
@@ -64,7 +65,7 @@ export class Authenticator {
     const isInUnusedNetrc = () => !netrc.isOn && find(own.hostname, credentials?.user) !== undefined
     const help = () => (isInUnusedNetrc() ? `${netrc.file} has an entry for it (--netrc)` : undefined)
     const login = new OriginLogin({ mode, origin: own.origin, credentials, help, sessions: this.#sessions })
-    const isOwn = (url: string) => new URL(url).origin === own.origin
+    const isOwn = (url: string) => isSameOrigin(url, requestedUrl)
     return {
       authorizationFor: (url, method) => (isOwn(url) ? login.authorizationFor(url, method) : undefined),
       onUnauthorized: (url, headers) => isOwn(url) && login.onUnauthorized(headers),

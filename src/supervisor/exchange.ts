@@ -7,10 +7,10 @@ import { describe } from '../core/failure.ts'
 import { httpDateMs } from '../core/http-date.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
-import { decideHop } from '../core/redirect.ts'
+import { decideHop, isSameOrigin } from '../core/redirect.ts'
 import { requestFor } from '../core/request.ts'
 import type { Answer, Ask } from '../core/response.ts'
-import { decideResponse } from '../core/response.ts'
+import { decideResponse, methodOf } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
 import { header, headerList } from '../core/validator.ts'
@@ -90,16 +90,14 @@ export class Exchange {
   request(): Request {
     const { job, requestedUrl, settings, login, cookies } = this.#options
     const { headers: runHeaders, userAgent, decodes, clientCertificate } = settings
-    const method = this.#ask.kind === 'if-newer' ? 'HEAD' : 'GET'
-    const authorization = login.authorizationFor(this.#url, method)
+    const authorization = login.authorizationFor(this.#url, methodOf(this.#ask))
     const cookie = cookies?.headerFor(this.#url)
     const sender = { job, requestedUrl, runHeaders, userAgent, authorization, cookie, decodes }
     const proxy = this.#proxy
-    const isOwnOrigin = new URL(this.#url).origin === new URL(requestedUrl).origin
     return {
       ...requestFor(this.#url, this.#ask, sender),
       ...(proxy === undefined ? {} : { proxy }),
-      ...(clientCertificate !== undefined && isOwnOrigin ? { clientCertificate } : {}),
+      ...(clientCertificate !== undefined && isSameOrigin(this.#url, requestedUrl) ? { clientCertificate } : {}),
     }
   }
 

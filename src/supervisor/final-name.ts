@@ -10,7 +10,6 @@ import type { SuggestedName } from './server-name.ts'
 import { suggestedName } from './server-name.ts'
 import type { Settings } from './settings.ts'
 import type { StateDb } from './state-db.ts'
-import type { PlainFile } from './target.ts'
 import { inspectTarget } from './target.ts'
 
 export interface NamingContext {
@@ -26,10 +25,7 @@ export type Named =
   | { readonly ok: false; readonly failure: Failure }
 
 /** Gives the file this name, `mayReplace` permitting; undefined when it is done. */
-export type GiveName = (
-  path: string,
-  mayReplace: ((file: PlainFile) => boolean) | undefined,
-) => Promise<Failure | undefined>
+export type GiveName = (path: string, mayReplace: (() => boolean) | undefined) => Promise<Failure | undefined>
 
 export class FinalName {
   /** Absolute: the name that the URL or the list gives. */

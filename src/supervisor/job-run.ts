@@ -5,8 +5,7 @@ import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import { isAsLeft, type Look } from '../core/as-left.ts'
 import type { KillCause } from '../core/attempt.ts'
-import { codingOf } from '../core/coding.ts'
-import { contentWarnings } from '../core/content-warning.ts'
+import { type Content, contentWarnings, isStoredCoded } from '../core/content-warning.ts'
 import type { AttemptRecord, Outcome, Proof } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
@@ -359,8 +358,7 @@ export class JobRun {
     const named = await this.#commit(part, sizeBytes)
     if (!named.ok) return named
     const out = this.#outOf(named.path)
-    const content = { ...exchange?.facts, isDecoded: exchange?.coding !== undefined }
-    this.#warnings.push(...contentWarnings(content, out))
+    this.#warnings.push(...contentWarnings(this.#content, out))
     if (part.isForeign) {
       this.#warnings.push('continued what another tool began: nothing but the length says that it is one file')
     }
@@ -385,7 +383,16 @@ export class JobRun {
       })
       return committed.ok ? undefined : committed.failure
     }
-    const named = await this.#name.give(part.name, giveName, (path) => this.#isSame(part, sizeBytes, path))
+    // Hashed once, however many files have to be compared.
+    let own: Promise<Digest> | undefined
+    const isSame = async (path: string) => {
+      const found = inspectTarget(path)
+      if (found.kind !== 'file' || found.sizeBytes !== sizeBytes) return false
+      own ??= this.#hash({ path: part.path, sizeBytes, algorithm: 'sha-256' })
+      const [ours, other] = [await own, await this.#hash({ path, sizeBytes, algorithm: 'sha-256' })]
+      return ours.ok && other.ok && ours.hex === other.hex
+    }
+    const named = await this.#name.give(part.name, giveName, isSame)
     const standing = named.ok && named.isStanding ? inspectTarget(named.path) : undefined
     if (named.ok && standing?.kind === 'file') {
       this.#remember(named.path, standing, part)
@@ -395,26 +402,22 @@ export class JobRun {
     return named
   }
 
+  get #content(): Content {
+    const { exchange } = this.#transfer ?? {}
+    return { ...exchange?.facts, isDecoded: exchange?.coding !== undefined }
+  }
+
   #remember(path: string, { sizeBytes, mtimeMs }: Look, part: PartFile): void {
     const { exchange } = this.#transfer ?? {}
-    const isCoded = exchange?.coding === undefined && codingOf(exchange?.facts.contentEncoding) !== 'identity'
     this.#context.state.remember({
       path,
       target: this.#name.target,
-      urlKey: isCoded ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),
+      urlKey: isStoredCoded(this.#content) ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),
       // What was decoded is not joined, so its part has none.
       validator: exchange?.validator ?? part.validator,
       sizeBytes,
       mtimeMs,
     })
-  }
-
-  async #isSame(part: PartFile, sizeBytes: number, path: string): Promise<boolean> {
-    const found = inspectTarget(path)
-    if (found.kind !== 'file' || found.sizeBytes !== sizeBytes) return false
-    const own = await this.#hash({ path: part.path, sizeBytes, algorithm: 'sha-256' })
-    const other = await this.#hash({ path, sizeBytes, algorithm: 'sha-256' })
-    return own.ok && other.ok && own.hex === other.hex
   }
 
   async #verify(

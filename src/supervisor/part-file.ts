@@ -33,7 +33,6 @@ import type { Control } from './control-file.ts'
 import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
 import { diskFailure } from './disk-failure.ts'
 import { moveToFreeName } from './free-name.ts'
-import type { PlainFile } from './target.ts'
 import { inspectTarget } from './target.ts'
 
 const fsyncAsync = promisify(fsync)
@@ -61,8 +60,8 @@ export interface CommitOptions {
   readonly onReady?: (file: { readonly sizeBytes: number; readonly mtimeMs: number }) => void
   /** Absolute, in the same directory; the name it was opened for where it is left out. */
   readonly path?: string
-  /** Asked at the last moment about a file that has the name already; without it, every file gives way. */
-  readonly mayReplace?: (file: PlainFile) => boolean
+  /** Asked at the last moment, where a file has the name already; without it, every file gives way. */
+  readonly mayReplace?: () => boolean
 }
 
 type Done = { readonly ok: true } | { readonly ok: false; readonly failure: Failure }
@@ -338,7 +337,7 @@ export class PartFile {
     const taken: Failure = { kind: 'name-taken', path: finalPath, by: 'somebody else' }
     const standing = mayReplace === undefined ? undefined : inspectTarget(finalPath)
     if (standing?.kind === 'refused') return standing.failure
-    if (standing?.kind === 'file' && mayReplace?.(standing) === false) return taken
+    if (standing?.kind === 'file' && mayReplace?.() === false) return taken
     onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
     if (standing?.kind === 'missing') {
       // While it has both names, this note says which they are: a crash just then is made good by the next run.

@@ -9,8 +9,9 @@ import type { FinishedFile, StateDb } from '../../src/supervisor/state-db.ts'
 import type { PlainFile } from '../../src/supervisor/target.ts'
 
 const FILE: PlainFile = { kind: 'file', sizeBytes: 7, mtimeMs: 5, mode: 0o644 }
-const EDITED: PlainFile = { ...FILE, mtimeMs: 6 }
 const left = (path: string, target: string): FinishedFile => ({ path, target, urlKey: 'k', validator: {}, ...FILE })
+/** It is no more as it was left. */
+const edited = (file: FinishedFile): FinishedFile => ({ ...file, mtimeMs: 6 })
 
 function stateOf(...files: readonly FinishedFile[]): StateDb {
   return {
@@ -120,23 +121,21 @@ describe('a name', () => {
 
 describe('gives way', () => {
   const S = '/d/s'
-  test.each<
-    [what: string, target: string, suggested: string | undefined, left: FinishedFile[], file: PlainFile, may: boolean]
-  >([
-    ["under the server's name: a file of nobody", 'get', 's', [], FILE, false],
-    ['one that this job left', 'get', 's', [left(S, '/d/get')], FILE, true],
-    ['one that this job left and somebody edited', 'get', 's', [left(S, '/d/get')], EDITED, true],
-    ['one that another job left', 'get', 's', [left(S, '/d/other')], FILE, false],
-    ['one that is called so by its URL', 'get', 's', [left(S, S)], FILE, false],
-    ["under the URL's name: a file of nobody", 's', undefined, [], FILE, true],
-    ['one that this job left and somebody edited', 's', undefined, [left(S, S)], EDITED, true],
-    ['one that a server gave another job', 's', undefined, [left(S, '/d/get')], FILE, false],
-    ['the same where both names are one', 's', 's', [left(S, S)], EDITED, true],
-  ])('%s', async (_, target, suggested, files, file, may) => {
+  test.each<[what: string, target: string, suggested: string | undefined, left: FinishedFile[], may: boolean]>([
+    ["under the server's name: a file of nobody", 'get', 's', [], false],
+    ['one that this job left', 'get', 's', [left(S, '/d/get')], true],
+    ['one that this job left and somebody edited', 'get', 's', [edited(left(S, '/d/get'))], true],
+    ['one that another job left', 'get', 's', [left(S, '/d/other')], false],
+    ['one that is called so by its URL', 'get', 's', [left(S, S)], false],
+    ["under the URL's name: a file of nobody", 's', undefined, [], true],
+    ['one that this job left and somebody edited', 's', undefined, [edited(left(S, S))], true],
+    ['one that a server gave another job', 's', undefined, [left(S, '/d/get')], false],
+    ['the same where both names are one', 's', 's', [left(S, S)], true],
+  ])('%s', async (_, target, suggested, files, may) => {
     let answer: boolean | undefined
     await nameOf(contextOf({ state: stateOf(...files) }), 0, target).give(suggested, async (path, mayReplace) => {
       expect(path).toBe(S)
-      answer = mayReplace?.(file)
+      answer = mayReplace?.()
       return undefined
     })
     expect(answer).toBe(may)
