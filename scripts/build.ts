@@ -1,10 +1,12 @@
 // Decides how the sources become the few files that run. Knows nothing of what they do.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { builtinModules, createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { PLACE } from '../src/pages/template.ts'
 
 type Bundle = { readonly entry: string; readonly out: string; readonly options: BuildOptions }
 
@@ -139,10 +141,13 @@ const BUNDLES: readonly Bundle[] = [
     options: { format: 'esm', target: 'node22', minifySyntax: true, minifyWhitespace: true },
   },
   { entry: 'src/child/process-entry.ts', out: 'child.cjs', options: child },
+  { entry: 'src/child/pool-entry.ts', out: 'pool.cjs', options: child },
+  { entry: 'src/child/thread-entry.ts', out: 'thread.cjs', options: child },
+  { entry: 'src/child/inline-entry.ts', out: 'inline.cjs', options: child },
   { entry: 'src/child/faults-entry.ts', out: 'child-faults.cjs', options: child },
 ]
 
-/** Bundles one entry and puts each file in place by rename, so that a program started meanwhile reads a whole file. */
+/** Bundles one entry. */
 async function bundle({ entry, out, options }: Bundle, version: string): Promise<void> {
   const result = await build({
     absWorkingDir: root,
@@ -158,11 +163,51 @@ async function bundle({ entry, out, options }: Bundle, version: string): Promise
     write: false,
     ...options,
   })
-  for (const file of result.outputFiles ?? []) {
-    const temporary = join(dirname(file.path), `.${basename(file.path)}.${process.pid}`)
-    writeFileSync(temporary, file.contents, { mode: file.text.startsWith('#!') ? 0o755 : 0o644 })
-    renameSync(temporary, file.path)
+  for (const { path, contents, text } of result.outputFiles ?? [])
+    put(path, contents, text.startsWith('#!') ? 0o755 : 0o644)
+}
+
+/** By rename, so that a program started meanwhile reads a whole file. */
+function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`)
+  writeFileSync(temporary, contents, { mode })
+  renameSync(temporary, path)
+}
+
+type PageName = 'compare' | 'run'
+const PAGES: Readonly<Record<PageName, string>> = { compare: 'mpdl compare', run: 'mpdl run' }
+
+/** Makes a page that needs nothing but its data: the shell around its text, its style and its script. */
+async function page(name: PageName): Promise<void> {
+  const client = join('src', 'pages', 'client')
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: [join(client, `${name}.ts`), join(client, `${name}.css`)],
+    outdir: 'dist',
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    format: 'iife',
+    target: 'es2023',
+    legalComments: 'none',
+    logLevel: 'warning',
+    write: false,
+  })
+  const built = (suffix: string) => outputFiles.find(({ path }) => path.endsWith(suffix))?.text.trim() ?? ''
+  const script = built('.js')
+  const parts: Readonly<Record<string, string>> = {
+    title: PAGES[name],
+    // The only script that a browser will run there, whatever the data may smuggle in.
+    hash: createHash('sha256').update(script).digest('base64'),
+    style: `<style>${built('.css')}</style>`,
+    body: readFileSync(join(root, client, `${name}.html`), 'utf8').trim(),
+    scripts: `<script type="application/json" id="data">${PLACE}</script>\n<script>${script}</script>`,
   }
+  const shell = readFileSync(join(root, client, 'shell.html'), 'utf8')
+  put(
+    join(root, 'dist', `${name}-page.html`),
+    shell.replace(/@@(\w+)@@/g, (place, part) => parts[part] ?? place),
+  )
 }
 
 /** Declarations for whoever imports the library; the program itself needs none, so only packing makes them. */
@@ -187,14 +232,36 @@ function declareTypes(): void {
   })
   rmSync(project)
   if (tsc.status !== 0) throw new Error('tsc could not write the declarations')
+  keepReached(out)
+}
+
+/** What a program cannot reach from the library's face is nobody's business. */
+function keepReached(out: string): void {
+  const reached = new Set<string>()
+  const visit = (path: string) => {
+    if (reached.has(path)) return
+    reached.add(path)
+    // With the extension that every TypeScript looks up, and not only one that may import sources.
+    const text = readFileSync(path, 'utf8').replace(/(['"])(\.[^'"]+)\.ts\1/g, (_, quote: string, from: string) => {
+      visit(join(dirname(path), `${from}.d.ts`))
+      return `${quote}${from}.js${quote}`
+    })
+    writeFileSync(path, text)
+  }
+  visit(join(out, 'index.d.ts'))
+  for (const name of readdirSync(out, { encoding: 'utf8', recursive: true })) {
+    if (name.endsWith('.d.ts') && !reached.has(join(out, name))) rmSync(join(out, name))
+  }
 }
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 mkdirSync(join(root, 'dist'), { recursive: true })
 const missing = BUNDLES.filter(({ entry }) => !existsSync(join(root, entry)))
-const built = await Promise.allSettled(
-  BUNDLES.filter((each) => !missing.includes(each)).map((each) => bundle(each, version)),
-)
+const built = await Promise.allSettled([
+  ...BUNDLES.filter((each) => !missing.includes(each)).map((each) => bundle(each, version)),
+  page('compare'),
+  page('run'),
+])
 for (const { entry, out } of missing) {
   console.error(`mpdl build: ${entry} does not exist, so ${join('dist', out)} was not built`)
 }

@@ -4,11 +4,13 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { RunEvent, RunHeader, Status } from './core/event.ts'
+import { chooseIsolation } from './core/isolation-name.ts'
 import { redactUrl } from './core/redact.ts'
 import type { Hardening } from './isolation/hardening.ts'
 import { detectHardening } from './isolation/hardening.ts'
 import type { Isolation } from './isolation/isolation.ts'
 import { processIsolation } from './isolation/process.ts'
+import { isolationFor } from './isolation/select.ts'
 import type { CookieJar } from './supervisor/cookie-jar.ts'
 import type { JobList } from './supervisor/job-list.ts'
 import { type RunControls, startRun } from './supervisor/run.ts'
@@ -41,7 +43,20 @@ export function startSession(session: Session): { readonly controls: RunControls
     list,
     ...(only === undefined ? {} : { only }),
     ...(cookies === undefined ? {} : { cookies }),
-    isolation: childIsolation(settings, hardening),
+    isolation: isolationFor(header.mode, {
+      childScript: bundle('child.cjs'),
+      faultsScript: bundle('child-faults.cjs'),
+      poolScript: bundle('pool.cjs'),
+      threadScript: bundle('thread.cjs'),
+      inlineScript: bundle('inline.cjs'),
+      hardening,
+      isStrict: settings.isStrict,
+      maxMemoryBytes: settings.maxMemoryBytes,
+      dir: settings.dir,
+      jobs: settings.jobs,
+      graceMs: settings.killAfterMs,
+      isRehearsal: settings.inject.length > 0,
+    }),
     hardening,
     state: openStateDb(settings.stateDir, warn),
     world: realWorld,
@@ -51,7 +66,7 @@ export function startSession(session: Session): { readonly controls: RunControls
   })
 }
 
-/** A fresh process for every child, wrapped as this machine allows. */
+/** A fresh process for every child, wrapped as this machine allows: for what is no run. */
 export function childIsolation(
   { isStrict, maxMemoryBytes }: Pick<Settings, 'isStrict' | 'maxMemoryBytes'>,
   hardening: Hardening = detectHardening(),
@@ -70,8 +85,10 @@ export function canBeStrict(hardening: Hardening = detectHardening()): boolean {
   return hardening.hasPermissionModel
 }
 
+type BundleName = 'child.cjs' | 'child-faults.cjs' | 'pool.cjs' | 'thread.cjs' | 'inline.cjs'
+
 /** The bundles that run lie beside this one; run from source, they are in dist. */
-export function bundle(name: 'child.cjs' | 'child-faults.cjs'): string {
+export function bundle(name: BundleName): string {
   const here = import.meta.dirname
   return here.endsWith('dist') ? join(here, name) : join(here, '..', 'dist', name)
 }
@@ -85,6 +102,8 @@ export function runHeader(
     readonly argv: readonly string[]
     readonly untyped?: readonly string[]
     readonly startedMs: number
+    /** How many of the list will run; all where it is left out. */
+    readonly jobs?: number
   },
 ): RunHeader {
   const time = new Date(origin.startedMs).toISOString().replace(/[-:]|\.\d+/g, '')
@@ -93,7 +112,7 @@ export function runHeader(
     id: `${time}-${randomBytes(3).toString('hex')}`,
     version: settings.version,
     node: process.version,
-    mode: 'process',
+    mode: chooseIsolation(settings.isolate, origin.jobs ?? list.size),
     sandbox: settings.isStrict ? 'strict' : 'off',
     insecure: settings.isInsecure,
     argv: origin.argv,

@@ -40,7 +40,10 @@ export function attempt(changes: Partial<AttemptRecord> = {}): AttemptRecord {
   return {
     n: 1,
     task: 'fetch',
+    unit: 'process',
     pid: 5000,
+    thread: null,
+    boot_ms: 60,
     url: 'https://example.com/a.bin',
     started: START,
     ended: START + 1000,

@@ -19,6 +19,7 @@ export class BodyReceiver {
   readonly #response: OpenResponse
   readonly #writer: Writer
   readonly #bucket: TokenBucket
+  readonly #stopped: AbortSignal
   /** Arrived and not yet written; at most what one read brings, because reading is paused meanwhile. */
   readonly #pending: Uint8Array[] = []
   /** Cancels what writing waits for, if it waits. */
@@ -29,10 +30,19 @@ export class BodyReceiver {
   readonly #result = Promise.withResolvers<BodyResult>()
   #isSettled = false
 
-  constructor(response: OpenResponse, descriptor: number, want: Want, bytesPerSecond: number | null) {
+  /** When it is `stopped` it writes nothing more. */
+  constructor(
+    response: OpenResponse,
+    descriptor: number,
+    want: Want,
+    bytesPerSecond: number | null,
+    stopped: AbortSignal,
+  ) {
     this.#response = response
     this.#writer = new Writer(descriptor, want)
     this.#bucket = new TokenBucket(bytesPerSecond, performance.now())
+    this.#stopped = stopped
+    stopped.addEventListener('abort', () => this.#settleWhenOver())
   }
 
   /** In the file, behind the last byte written. */
@@ -122,7 +132,7 @@ export class BodyReceiver {
   }
 
   get #isOver(): boolean {
-    return this.#writer.isWhole || this.#writer.failure !== undefined
+    return this.#writer.isWhole || this.#writer.failure !== undefined || this.#stopped.aborted
   }
 
   #settleWhenOver(): void {

@@ -20,6 +20,8 @@ export interface ConnectionRules {
 export interface ConnectionEvents {
   /** Of the origin, or of the proxy. */
   readonly onLookup: () => void
+  /** Every socket that is opened on the way. */
+  readonly onLink: (socket: Socket) => void
   /** The one that carries request and answer; it may not stand yet. */
   readonly onSocket: (socket: Socket) => void
   /** The connection stands, tunnel and TLS included. */
@@ -50,7 +52,9 @@ export async function connectionFor(
   const { proxy } = request
   if (proxy !== undefined && /^https?:/.test(proxy)) return byHttpProxy(proxy, isTls, options, rules.ca, events)
   const agent =
-    proxy === undefined ? nodeAgent(isTls, options) : (await import('./socks-agent.ts')).socksAgent(proxy, options)
+    proxy === undefined
+      ? nodeAgent(isTls, options)
+      : (await import('./socks-agent.ts')).socksAgent(proxy, options, events.onLink)
   observe(agent, isTls, events)
   return { agent, blame: (error) => error }
 }
@@ -87,10 +91,12 @@ function byHttpProxy(
 type Create = http.Agent['createConnection']
 
 /** `isTls`: the socket stands only when its handshake is done. */
-function observe(agent: http.Agent, isTls: boolean, { onLookup, onSocket, onConnected }: ConnectionEvents): void {
+function observe(agent: http.Agent, isTls: boolean, events: ConnectionEvents): void {
+  const { onLookup, onLink, onSocket, onConnected } = events
   const create: Create = agent.createConnection.bind(agent)
   agent.createConnection = (to, callback) => {
     const socket = socketOf(create(to, callback))
+    onLink(socket)
     onSocket(socket)
     socket.once('lookup', onLookup)
     if (isTls) socket.once('secureConnect', onConnected)
@@ -103,7 +109,7 @@ function observe(agent: http.Agent, isTls: boolean, { onLookup, onSocket, onConn
 /** What is created at once is the way to the proxy; the tunnel's socket comes by the callback when it stands. */
 function observeTunnel(
   agent: http.Agent,
-  { onLookup, onSocket, onConnected }: ConnectionEvents,
+  { onLookup, onLink, onSocket, onConnected }: ConnectionEvents,
   onProxyPassed: () => void,
 ): void {
   const create: Create = agent.createConnection.bind(agent)
@@ -115,6 +121,7 @@ function observeTunnel(
       } else if (socket !== link) onProxyPassed()
       callback?.(error, socket)
     })
+    if (link instanceof Socket) onLink(link)
     link?.once('lookup', onLookup)
     return link
   }

@@ -3,9 +3,9 @@
 
 import type { BrotliDecompress, Gunzip, Inflate } from 'node:zlib'
 import type { Coding } from '../core/coding.ts'
+import type { Sink } from './delivery.ts'
 import { codeOf, KnownFailure } from './failure-of.ts'
 import type { OpenResponse } from './request.ts'
-import type { Sink } from './takeover.ts'
 
 type Decoder = Gunzip | Inflate | BrotliDecompress
 
@@ -57,6 +57,10 @@ export function decoded(response: OpenResponse, coding: Coding): OpenResponse {
     receive,
     resume() {
       decoder?.resume()
+    },
+    discard() {
+      decoder?.destroy()
+      response.discard()
     },
   }
 }

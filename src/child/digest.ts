@@ -1,14 +1,15 @@
 // Digests of the one file the child was given. Reads in turns, so that the heartbeat flows meanwhile.
 
 import { readSync } from 'node:fs'
+import type { HashTask } from '../protocol/message.ts'
 
 const READ_BYTES = 1 << 20
 
-/** Algorithm names as in the list (`sha-256`), digests in lower-case hexadecimal. */
+/** Algorithm names as in the list (`sha-256`), digests in lower-case hexadecimal. Rejects when it is `stopped`. */
 export async function digestFile(
   descriptor: number,
-  sizeBytes: number,
-  algorithms: readonly string[],
+  { sizeBytes, algorithms }: HashTask,
+  stopped: AbortSignal,
   onPosition: (bytes: number) => void,
 ): Promise<Record<string, string>> {
   // Loaded late: a fetching child never needs it.
@@ -23,6 +24,7 @@ export async function digestFile(
     position += read
     onPosition(position)
     await new Promise((resolve) => setImmediate(resolve))
+    stopped.throwIfAborted()
   }
   return Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')]))
 }

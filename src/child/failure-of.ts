@@ -45,11 +45,11 @@ function tlsCodeOf(code: string, error: unknown): string {
   return /unsupported protocol/.test(error.message) ? 'ERR_SSL_UNSUPPORTED_PROTOCOL' : code
 }
 
-export function diskFailureOf(error: unknown): ChildFailure {
+export function diskFailureOf(error: unknown, operation: 'open' | 'write' = 'write'): ChildFailure {
   const code = codeOf(error) ?? 'EIO'
   return code === 'ENOSPC' || code === 'EDQUOT'
     ? { kind: 'disk-full', path: 'the part' }
-    : { kind: 'disk-error', code, operation: 'write', path: 'the part' }
+    : { kind: 'disk-error', code, operation, path: 'the part' }
 }
 
 /** Where an unforeseen error was thrown: a function name and position, never the message. */

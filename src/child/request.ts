@@ -7,10 +7,13 @@ import type { Socket } from 'node:net'
 import fetch from 'node-fetch'
 import type { ChildMessage, Request } from '../protocol/message.ts'
 import { type ConnectionRules, connectionFor } from './connection.ts'
+import type { Sink } from './delivery.ts'
 import { codeOf, KnownFailure } from './failure-of.ts'
-import { Intake, type Sink } from './takeover.ts'
+import { Intake } from './takeover.ts'
 
-type HeadMessage = Omit<Extract<ChildMessage, { type: 'head' }>, 'type'>
+const MAX_HEADER_BYTES = 64 * 1024
+
+export type HeadMessage = Omit<Extract<ChildMessage, { type: 'head' }>, 'type'>
 
 export interface OpenResponse {
   readonly head: HeadMessage
@@ -27,17 +30,24 @@ export interface OpenResponse {
 export interface OpenOptions extends ConnectionRules {
   /** Whether the socket may be taken over for a body that allows it. */
   readonly takeover: boolean
+  /** Closes whatever was opened, at any time. */
+  readonly stopped: AbortSignal
   /** `waiting` comes when the connection, tunnel and TLS included, stands. */
   readonly onPhase: (phase: 'connecting' | 'waiting') => void
 }
 
+/** A cheaper way for plain requests; undefined for those that are not. */
+export type OpenPlain = (request: Request, options: OpenOptions) => Promise<OpenResponse> | undefined
+
 /** Opens one response. Rejects with what failure-of.ts can name. */
 export async function openResponse(request: Request, options: OpenOptions): Promise<OpenResponse> {
-  const { takeover, onPhase } = options
+  const { takeover, stopped, onPhase } = options
   const startedAt = performance.now()
   const timings: { nameLookupMs?: number; connectMs?: number; startTransferMs?: number } = {}
   const since = () => Math.round((performance.now() - startedAt) * 1000) / 1000
   let socket: Socket | undefined
+  // A short answer may be over, and its connection with it, before anybody asks.
+  let remoteAddress: string | undefined
   let hasFailed = false
   let hasEnded = false
   let hasBegun = false
@@ -47,6 +57,9 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
   const connection = await connectionFor(request, options, intake.onread, {
     onLookup() {
       timings.nameLookupMs = since()
+    },
+    onLink(link) {
+      stopped.addEventListener('abort', () => link.destroy())
     },
     onSocket(opened) {
       socket = opened
@@ -60,6 +73,7 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
     },
     onConnected() {
       timings.connectMs = since()
+      remoteAddress = socket?.remoteAddress
       onPhase('waiting')
     },
   })
@@ -67,6 +81,8 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
   const onRequest = (message: unknown) => {
     const started = requestOf(message)
     if (started === undefined || !('agent' in started) || started.agent !== connection.agent) return
+    // Node's own limit is a flag of the process, which may not be the child's own.
+    Object.assign(started, { maxHeaderSize: MAX_HEADER_BYTES })
     started.prependOnceListener('response', (response) => {
       hasBegun = true
       intake.begin(response)
@@ -91,6 +107,7 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
       redirect: 'manual',
       compress: false,
       agent: connection.agent,
+      signal: stopped,
     })
     timings.startTransferMs = since()
     if (!hasBegun) throw new Error('a response that was not taken in')
@@ -100,7 +117,7 @@ export async function openResponse(request: Request, options: OpenOptions): Prom
       head: {
         status: response.status,
         headers: flatten(response.headers.raw()),
-        remoteAddress: socket?.remoteAddress ?? null,
+        remoteAddress: remoteAddress ?? null,
         timings,
       },
       receive: (sink) => intake.receive(sink),

@@ -7,47 +7,56 @@ import { BodyReceiver } from './body.ts'
 import { decoded } from './decode.ts'
 import { digestFile } from './digest.ts'
 import { childFailureOf } from './failure-of.ts'
-import { type OpenOptions, type OpenResponse, openResponse } from './request.ts'
+import { type OpenOptions, type OpenPlain, type OpenResponse, openResponse } from './request.ts'
 
 /** How serve() reaches its supervisor, whatever carries it: a socket pair, a worker's port, a function call. */
 export interface Port {
   send(message: ChildMessage): void
   /** Called once for each decoded command, in order. */
   listen(onCommand: (command: Command) => void): void
-  /** After the claim: let it reach the supervisor, then leave. */
+  /** Last of all: lets the claim reach the supervisor. Nothing is said and the file is not touched any more. */
   leave(): void
 }
 
 export interface ServeOptions {
   /** The one file it may touch. */
   readonly descriptor: number
-  /** Runs before the first byte of a body is taken: where the rehearsal bundle misbehaves. */
-  readonly beforeBody?: () => Promise<void>
+  /** Runs before the first byte of a body is taken: where the rehearsal bundle misbehaves. Over when it is stopped. */
+  readonly beforeBody?: (stopped: AbortSignal) => Promise<void>
   /** Whether sockets may be taken over for bodies that allow it; true when left out. */
   readonly takeover?: boolean
+  /** Where connections outlive a download. */
+  readonly openPlain?: OpenPlain
 }
 
-export function serve(port: Port, options: ServeOptions): void {
-  const commands = commandQueue(port)
+export type Serve = (port: Port, options: ServeOptions, fault?: string) => void
+
+/** Told to stop, everything that waits ends at once, as if it had failed, and what comes of it is not claimed. */
+export const serve: Serve = (port, options, fault) => {
+  if (fault !== undefined) throw new Error('this child has no faults')
+  const stopping = new AbortController()
+  const commands = commandQueue(port, () => stopping.abort())
+  const leave = (claim: ChildMessage) => {
+    if (!stopping.signal.aborted) port.send(claim)
+    port.leave()
+  }
   port.send({ type: 'ready', version: PROTOCOL_VERSION })
-  work(port, options, commands).then(
-    (claim) => {
-      port.send(claim)
-      port.leave()
-    },
-    (error: unknown) => {
-      port.send({ type: 'failed', failure: childFailureOf(error, undefined) })
-      port.leave()
-    },
+  work(port, options, commands, stopping.signal).then(leave, (error: unknown) =>
+    leave({ type: 'failed', failure: childFailureOf(error, undefined) }),
   )
 }
 
-async function work(port: Port, options: ServeOptions, commands: () => Promise<Command>): Promise<ChildMessage> {
+async function work(
+  port: Port,
+  options: ServeOptions,
+  commands: () => Promise<Command>,
+  stopped: AbortSignal,
+): Promise<ChildMessage> {
   const first = await commands()
   if (first.type !== 'task') throw new Error(`${first.type} before a task`)
   return first.task.kind === 'fetch'
-    ? await fetchTask(first.task, port, options, commands)
-    : await hashTask(first.task, port, options)
+    ? await fetchTask(first.task, port, options, commands, stopped)
+    : await hashTask(first.task, port, options, stopped)
 }
 
 async function fetchTask(
@@ -55,7 +64,9 @@ async function fetchTask(
   port: Port,
   options: ServeOptions,
   commands: () => Promise<Command>,
+  stopped: AbortSignal,
 ): Promise<ChildMessage> {
+  let response: OpenResponse | undefined
   let receiver: BodyReceiver | undefined
   const sendBeat = () => port.send({ type: 'beat', bytes: receiver?.position ?? 0 })
   const beat = setInterval(sendBeat, task.beatMs)
@@ -64,15 +75,15 @@ async function fetchTask(
     isInsecure: task.isInsecure,
     blocksPrivate: task.blocksPrivate,
     takeover: options.takeover ?? true,
+    stopped,
     onPhase: (phase) => port.send({ type: 'phase', phase }),
   }
   try {
     let bytesPerSecond: number | null = null
     let request: Request = task
     for (;;) {
-      let response: OpenResponse
       try {
-        response = await openResponse(request, openOptions)
+        response = await (options.openPlain?.(request, openOptions) ?? openResponse(request, openOptions))
       } catch (error) {
         return { type: 'failed', failure: childFailureOf(error, request.url) }
       }
@@ -87,20 +98,18 @@ async function fetchTask(
         request = answer
         continue
       }
-      if (answer.type !== 'receive') {
-        response.discard()
-        return { type: 'refused' }
-      }
+      if (answer.type !== 'receive') return { type: 'refused' }
       const source = answer.coding === undefined ? response : decoded(response, answer.coding)
-      receiver = new BodyReceiver(source, options.descriptor, answer, bytesPerSecond)
+      receiver = new BodyReceiver(source, options.descriptor, answer, bytesPerSecond, stopped)
       void steer(receiver, port, commands)
-      await options.beforeBody?.()
+      await options.beforeBody?.(stopped)
       const body = await receiver.receive()
       sendBeat()
       return body.ok ? { type: 'done', bytes: body.bytes } : { type: 'failed', failure: body.failure }
     }
   } finally {
     clearInterval(beat)
+    response?.discard()
   }
 }
 
@@ -115,12 +124,17 @@ async function steer(receiver: BodyReceiver, port: Port, commands: () => Promise
   }
 }
 
-async function hashTask(task: HashTask, port: Port, options: ServeOptions): Promise<ChildMessage> {
+async function hashTask(
+  task: HashTask,
+  port: Port,
+  options: ServeOptions,
+  stopped: AbortSignal,
+): Promise<ChildMessage> {
   let position = 0
   const beat = setInterval(() => port.send({ type: 'beat', bytes: position }), task.beatMs)
   port.send({ type: 'phase', phase: 'hashing' })
   try {
-    const digests = await digestFile(options.descriptor, task.sizeBytes, task.algorithms, (at) => {
+    const digests = await digestFile(options.descriptor, task, stopped, (at) => {
       position = at
     })
     return { type: 'done', bytes: task.sizeBytes, digests }
@@ -129,10 +143,12 @@ async function hashTask(task: HashTask, port: Port, options: ServeOptions): Prom
   }
 }
 
-function commandQueue(port: Port): () => Promise<Command> {
+/** `onStop` hears of it at once; it also takes its turn, so that nobody waits for another command in vain. */
+function commandQueue(port: Port, onStop: () => void): () => Promise<Command> {
   const arrived: Command[] = []
   const wanted: ((command: Command) => void)[] = []
   port.listen((command) => {
+    if (command.type === 'stop') onStop()
     const next = wanted.shift()
     if (next === undefined) arrived.push(command)
     else next(command)

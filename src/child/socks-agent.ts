@@ -1,6 +1,9 @@
 // Makes the agent that goes by a SOCKS5 server (RFC 1928), and names what that refuses. Loaded late: few lists need it.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe } from 'node:diagnostics_channel'
 import type { Agent, AgentOptions } from 'node:http'
+import { Socket } from 'node:net'
 import { SocksProxyAgent } from 'socks-proxy-agent'
 import { proxyLabel } from '../core/proxy.ts'
 import { codeOf, KnownFailure } from './failure-of.ts'
@@ -10,8 +13,15 @@ const MAX_NAME_BYTES = 255
 /** As long as a timer can be: without it the agent would give up after a time of its own. */
 const NEVER_MS = 2 ** 31 - 1
 
-/** `options` are for what is behind the proxy. */
-export function socksAgent(proxy: string, options: AgentOptions): Agent {
+/** The package keeps its socket to itself until the proxy has answered, which it may never do. */
+const ownerOfLink = new AsyncLocalStorage<(link: Socket) => void>()
+subscribe('net.client.socket', (message) => {
+  if (typeof message !== 'object' || message === null || !('socket' in message)) return
+  if (message.socket instanceof Socket) ownerOfLink.getStore()?.(message.socket)
+})
+
+/** `options` are for what is behind the proxy; `onLink` gets the socket to it as soon as there is one. */
+export function socksAgent(proxy: string, options: AgentOptions, onLink: (link: Socket) => void): Agent {
   const agent = new SocksProxyAgent(proxy, { ...options, timeout: NEVER_MS })
   const connect = agent.connect.bind(agent)
   const name = proxyLabel(proxy).slice(0, 255)
@@ -19,7 +29,7 @@ export function socksAgent(proxy: string, options: AgentOptions): Agent {
   agent.connect = async (request, to) => {
     if (Buffer.byteLength(to.host ?? '') > MAX_NAME_BYTES) throw fail('name-too-long')
     try {
-      return await connect(request, to)
+      return await ownerOfLink.run(onLink, () => connect(request, to))
     } catch (error) {
       throw isOfSocks(error) ? fail(socksCodeOf(error.message)) : error
     }

@@ -3,9 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { OnReadOpts, Socket } from 'node:net'
-
-/** Bytes are the sink's until it returns. True: more is welcome; false: not before `resume`. */
-export type Sink = (bytes: Uint8Array) => boolean
+import { Delivery, type Sink } from './delivery.ts'
 
 /** 2 GiB over loopback: 1 and 4 MiB are no faster, 64 KiB is a little slower. */
 const READ_BYTES = 256 * 1024
@@ -21,16 +19,11 @@ export class Intake {
     },
   }
   readonly #mayTakeOver: boolean
-  readonly #ended = Promise.withResolvers<Error | undefined>()
+  readonly #delivery = new Delivery()
   #socket: Socket | undefined
   #isTakenOver = false
   /** Of the body, as far as the head tells. */
   #remainingBytes = Number.POSITIVE_INFINITY
-  readonly #early: Uint8Array[] = []
-  #sink: Sink = (bytes) => {
-    this.#early.push(Buffer.from(bytes))
-    return false
-  }
 
   constructor(mayTakeOver: boolean) {
     this.#mayTakeOver = mayTakeOver
@@ -71,17 +64,12 @@ export class Intake {
     message.on('error', (error) => this.end(error))
   }
 
-  /** The body has ended: as its framing says, or with an error. The first to tell is believed. */
   end(error?: Error): void {
-    this.#ended.resolve(error)
+    this.#delivery.end(error)
   }
 
-  /** Hands over every byte that arrived, in order, those before an error included; resolves with that error. */
   receive(sink: Sink): Promise<Error | undefined> {
-    this.#sink = sink
-    const isWelcome = this.#early.splice(0).map((bytes) => sink(bytes))
-    if (!isWelcome.includes(false)) this.resume()
-    return this.#ended.promise
+    return this.#delivery.receive(sink, () => this.resume())
   }
 
   resume(): void {
@@ -99,7 +87,7 @@ export class Intake {
     const body = bytes.subarray(0, this.#remainingBytes)
     this.#remainingBytes -= body.length
     // TLS goes on with what it has decrypted already, paused or not.
-    if (!this.#sink(body)) this.#socket?.pause()
+    if (!this.#delivery.hand(body)) this.#socket?.pause()
     if (this.#remainingBytes === 0) this.end()
   }
 }

@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { execa } from 'execa'
 import type { End } from '../core/attempt.ts'
+import { ISOLATIONS, type IsolationName, MOST_JOBS_BY_PROCESS } from '../core/isolation-name.ts'
+import { EXCEPTIONS } from '../isolation/exceptions.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import { childCommand, childEnvironment, detectHardening } from '../isolation/hardening.ts'
 import { stateDir } from '../places.ts'
@@ -27,6 +29,7 @@ interface Finding {
 }
 
 const COLUMNS = 78
+const ISOLATION_WIDTH = Math.max(...ISOLATIONS.map(({ length }) => length))
 
 /** Security releases of October 2026: below these a known hole is open. */
 const SECURE_NODE: Readonly<Record<number, readonly [number, number]>> = { 22: [23, 4], 24: [22, 1], 26: [12, 1] }
@@ -57,10 +60,28 @@ export async function doctor(list: string | undefined, command: Command, typed: 
     `mpdl ${VERSION}, Node ${process.versions.node} (${process.execPath})`,
     ...findings.flatMap((finding) => findingLines(finding, width)),
     `state ${stateDir()}`,
+    ...isolationLines(),
     ...lines,
   ]
   process.stdout.write(`${output.join('\n')}\n`)
   return findings.every(({ isGood }) => isGood) ? 0 : 1
+}
+
+/** What each way to keep downloads apart does not hold back, beside a process for each. */
+function isolationLines(): string[] {
+  const about = (mode: IsolationName) => EXCEPTIONS.filter((exception) => exception.mode === mode)
+  const lines = ISOLATIONS.flatMap((mode) => {
+    const entries = about(mode).map(
+      ({ what, loss, why }) => `${what}${loss === undefined ? '' : ` costs ${loss}`}: ${why}`,
+    )
+    const texts = entries.length > 0 ? entries : ['a download that goes wrong costs itself, whatever it does']
+    return texts.flatMap((text, n) => {
+      const head = `  ${(n === 0 ? mode : '').padEnd(ISOLATION_WIDTH)}  `
+      const [first = '', ...rest] = text.split(' ')
+      return wrapWords([head + first, ...rest], COLUMNS, ' '.repeat(head.length))
+    })
+  })
+  return [`isolation (--isolate; auto: process up to ${MOST_JOBS_BY_PROCESS} jobs, then pool)`, ...lines]
 }
 
 function findingLines({ name, isGood, text }: Finding, width: number): string[] {
@@ -124,7 +145,12 @@ async function runProbe(hardening: Hardening, descriptor: number): Promise<strin
   let said = ''
   const end = await new Promise<End>((resolve) => {
     const lease = isolation.start(
-      { task: { kind: 'hash', algorithms: [], sizeBytes: 0, beatMs: 1000 }, descriptor, fault: 'probe' },
+      {
+        task: { kind: 'hash', algorithms: [], sizeBytes: 0, beatMs: 1000 },
+        file: { descriptor, path: '', access: 'write' },
+        isAlone: true,
+        fault: 'probe',
+      },
       (event) => {
         if (event.kind === 'message') said = sayingOf(event.message) ?? said
         if (event.kind === 'end') resolve(event.end)

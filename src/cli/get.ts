@@ -18,6 +18,7 @@ import type { Settings } from '../supervisor/settings.ts'
 import { listenToSignals } from '../supervisor/signals.ts'
 import { realWorld } from '../supervisor/world.ts'
 import { exitCode } from './exit-code.ts'
+import type { Ending } from './leave.ts'
 import { listPathOf, openList, sourceOf } from './list-source.ts'
 import { writeOutputs } from './outputs.ts'
 import { ownFilesOf } from './own-files.ts'
@@ -37,22 +38,22 @@ export interface GetRequest {
   readonly select?: (list: JobList) => (index: number) => boolean
 }
 
-/** Runs a list and resolves with the exit code. Mistakes of the caller's are thrown as UsageError. */
-export async function get(request: GetRequest): Promise<number> {
+/** Runs a list and resolves with how it ended. Mistakes of the caller's are thrown as UsageError. */
+export async function get(request: GetRequest): Promise<Ending> {
   const started = realWorld.nowMs()
   const { options } = request
   const source = sourceOf(request.operands)
   const list = await withinDeadline(openList(source, options, 'downloaded'), options.runDeadline)
   try {
     requireLines(list, options.inject ?? [])
-    if (options.dryRun === true) return await printPlan(list, options, request.select?.(list))
+    if (options.dryRun === true) return { code: await printPlan(list, options, request.select?.(list)) }
     return await runList(request, list, started)
   } finally {
     list.close()
   }
 }
 
-async function runList(request: GetRequest, list: JobList, started: number): Promise<number> {
+async function runList(request: GetRequest, list: JobList, started: number): Promise<Ending> {
   const { options } = request
   const listPath = listPathOf(request.operands)
   const ownFiles = ownFilesOf(options, listPath)
@@ -60,11 +61,13 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   const settings = Object.freeze({ ...(await settingsOf(options, ask)), ownFiles })
   requireDir(settings.dir)
   const cookies = await cookiesOf(settings)
+  const select = request.select?.(list)
   const header = runHeader(settings, list, {
     listPath,
     argv: redactArgv(request.argv),
     untyped: request.untyped,
     startedMs: started,
+    ...(select === undefined ? {} : { jobs: countSelected(list.size, select) }),
   })
   const report = freshReport()
   const isTty = options.progress === 'tty' || (options.progress === 'auto' && process.stderr.isTTY === true)
@@ -78,7 +81,6 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   const { log, problem } = openLog(options, header, list, warn)
   const logWarning = problem === undefined ? log.warning : `no run log: ${problem}`
   const reporter = await reporterFor(options, isTty, () => report)
-  const select = request.select?.(list)
   const { controls, done } = startSession({
     settings,
     header,
@@ -106,7 +108,13 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
   )
   for (const problem of problems) say(`mpdl: ${problem}\n`)
   await log.close()
-  return problems.length > 0 && code === 0 ? 73 : code
+  return { code: problems.length > 0 && code === 0 ? 73 : code, isolation: header.mode }
+}
+
+function countSelected(size: number, select: (index: number) => boolean): number {
+  let selected = 0
+  for (let index = 0; index < size; index++) if (select(index)) selected++
+  return selected
 }
 
 /** A list that never ends to arrive must not outlast the run's own deadline. */

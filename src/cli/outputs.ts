@@ -5,9 +5,9 @@ import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { isUnfinished } from '../core/report.ts'
 import { writeJsonReport } from '../reporters/json.ts'
-import { writeTextReport } from '../reporters/text.ts'
 import type { EventLog } from '../supervisor/event-log.ts'
 import type { JobList } from '../supervisor/job-list.ts'
+import { formatOf, writeReport } from './render.ts'
 import type { RawRunOptions } from './run-options.ts'
 import { writeOut } from './stdout.ts'
 
@@ -34,11 +34,7 @@ export async function writeOutputs({ options, list, log, report, code }: Outputs
   }
   for (const path of options.report ?? []) {
     await attempt(path, () =>
-      intoFile(path, 0o666, (write) =>
-        path.endsWith('.json')
-          ? writeJsonReport(log.events(), report, write, code)
-          : writeTextReport(log.events(), report, write),
-      ),
+      intoFile(path, 0o666, (write) => writeReport(formatOf(path), log.events(), report, write, code)),
     )
   }
   const { failedOut } = options

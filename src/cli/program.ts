@@ -3,9 +3,12 @@
 import { Command, CommanderError, Option } from 'commander'
 import { FAULTS } from '../core/fault.ts'
 import { VERSION } from '../version.ts'
+import { addCompareOptions, ORIGIN_COMMAND } from './compare-options.ts'
 import type { RunOptions } from './configure.ts'
 import { hearTexts } from './effective.ts'
+import { type Ending, leave } from './leave.ts'
 import { redactArgv } from './redact-argv.ts'
+import type { ReportFormat } from './render.ts'
 import { addRunOptions, FOREIGN_OPTIONS, HELP_GROUP, type RawRunOptions } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
 import { addVerifyOptions, type VerifyOptions } from './verify-options.ts'
@@ -50,28 +53,33 @@ export async function main(argv: readonly string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   // Node's own warnings (experimental modules) are not this program's words; cron would mail them.
   process.removeAllListeners('warning')
-  process.exit(await run(argv))
+  leave(await run(argv))
 }
 
-async function run(argv: readonly string[]): Promise<number> {
+async function run(argv: readonly string[]): Promise<Ending> {
   hideSecrets(argv)
-  const outcome = { code: 0 }
+  const outcome: Outcome = { ending: { code: 0 } }
   const program = buildProgram(argv, outcome)
   try {
     requireCurrentDirectory()
     await program.parseAsync(argv, { from: 'node' })
-    return outcome.code
+    return outcome.ending
   } catch (error) {
     if (error instanceof UsageError) {
       for (const line of error.message.split('\n')) process.stderr.write(`mpdl: ${line}\n`)
-      return error.exitCode
+      return { code: error.exitCode }
     }
     // Commander has said it already; 0 is --help and --version.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64
+    if (error instanceof CommanderError) return { code: error.exitCode === 0 ? 0 : 64 }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     process.stderr.write(`mpdl: internal error, please report it:\n${text}\n`)
-    return 70
+    return { code: 70 }
   }
+}
+
+/** What the command that was typed leaves here. */
+interface Outcome {
+  ending: Ending
 }
 
 /** From `ps` and its like, which show everybody what was typed; until here it stood there. */
@@ -90,7 +98,7 @@ function requireCurrentDirectory(): void {
   }
 }
 
-function buildProgram(argv: readonly string[], outcome: { code: number }): Command {
+function buildProgram(argv: readonly string[], outcome: Outcome): Command {
   const all = argv.includes('--help-all')
   const notes = all ? `${EXAMPLES}\n${CONFIGURATION}\n${REHEARSALS}` : EXAMPLES
   const program = new Command('mpdl')
@@ -114,7 +122,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .action(async (operands: string[], options: RawRunOptions & { helpAll?: boolean }, command: Command) => {
       if (options.helpAll === true) return command.outputHelp()
       const { get: download } = await import('./get.ts')
-      outcome.code = await download({
+      outcome.ending = await download({
         operands,
         ...(await optionsOf(command, operands)),
         argv: argv.slice(2),
@@ -126,16 +134,30 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     `${get.helpInformation().replace('Usage: mpdl get', 'Usage: mpdl [get]')}\n${commandsText(program)}`
   program.addHelpText('after', notes)
 
+  const compared = program
+    .command('compare')
+    .description('the same list under each way to keep downloads apart: what it costs, what it survives')
+  const passed = addCompareOptions(compared, all)
+  compared
+    .argument('[LIST|URL...]', 'without one: fifty made-up files from an origin of its own')
+    .action(async (operands: string[], _options: unknown, command: Command) => {
+      const { compare } = await import('./compare.ts')
+      outcome.ending = { code: await compare({ operands, command, passed, argv: argv.slice(2) }) }
+    })
+  program.command(ORIGIN_COMMAND, { hidden: true }).action(async () => {
+    const { serveOrigin } = await import('../compare/origin.ts')
+    await serveOrigin()
+  })
   const logDir = () => new Option('--log-dir <DIR>', 'where run logs are').env('MPDL_LOG_DIR')
   program
     .command('report')
     .description('render a past run again')
     .argument('[RUN|FILE]', 'a run, the beginning of its name, a log file, or last', 'last')
-    .addOption(new Option('--format <HOW>', 'text or json').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <HOW>', 'text, json or html').choices(['text', 'json', 'html']).default('text'))
     .addOption(logDir())
-    .action(async (wanted: string, options: { format: 'text' | 'json'; logDir?: string }) => {
+    .action(async (wanted: string, options: { format: ReportFormat; logDir?: string }) => {
       const { report } = await import('./report.ts')
-      outcome.code = await report(wanted, options)
+      outcome.ending = { code: await report(wanted, options) }
     })
   program
     .command('explain')
@@ -144,7 +166,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .addOption(logDir())
     .action(async (words: string[], options: { logDir?: string }) => {
       const { explain } = await import('./explain.ts')
-      outcome.code = await explain(words, options)
+      outcome.ending = { code: await explain(words, options) }
     })
   addRunOptions(
     program
@@ -155,7 +177,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .argument('[RUN]', 'a run, the beginning of its name, or last', 'last')
     .action(async (wanted: string, _options: RawRunOptions, command: Command) => {
       const { retryFailed } = await import('./retry-failed.ts')
-      outcome.code = await retryFailed(wanted, command, argv.slice(2))
+      outcome.ending = await retryFailed(wanted, command, argv.slice(2))
     })
   addVerifyOptions(
     program.command('verify').description('what is on disk against checksums and the last run, without network'),
@@ -164,7 +186,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
     .addHelpText('after', VERIFY_NOTES)
     .action(async (operands: string[], _options: VerifyOptions, command: Command) => {
       const { verify } = await import('./verify.ts')
-      outcome.code = await verify(operands, (await optionsOf(command, operands)).options)
+      outcome.ending = { code: await verify(operands, (await optionsOf(command, operands)).options) }
     })
   const examined = addRunOptions(
     program.command('doctor').description('what this machine offers, proven by trying, and which options hold'),
@@ -173,7 +195,7 @@ function buildProgram(argv: readonly string[], outcome: { code: number }): Comma
   const typed = hearTexts(examined)
   examined.argument('[LIST]', 'a list file').action(async (list: string | undefined, _options: RawRunOptions) => {
     const { doctor } = await import('./doctor.ts')
-    outcome.code = await doctor(list, examined, typed)
+    outcome.ending = { code: await doctor(list, examined, typed) }
   })
   for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
   return program
@@ -193,7 +215,7 @@ function optionDescription({ description, defaultValueDescription, defaultValue 
 
 function commandsText(program: Command): string {
   const rows = program.commands
-    .filter((command) => command.name() !== 'get')
+    .filter((command) => !['get', ORIGIN_COMMAND].includes(command.name()))
     .map((command) => `  ${command.name().padEnd(14)} ${command.description()}`)
   return `Other commands (mpdl COMMAND --help):\n${rows.join('\n')}\n`
 }

@@ -9,6 +9,7 @@ import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { configured, isSet, type RunOptions } from './configure.ts'
 import { get } from './get.ts'
+import type { Ending } from './leave.ts'
 import { pastRun } from './past.ts'
 import { addRunOptions, EXCLUSIVE, type RawRunOptions, RUN_OPTIONS, SECRET } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
@@ -22,7 +23,7 @@ interface Unfinished {
 }
 
 /** Options are those of the past run; what is given now replaces them. `command` holds what was typed. */
-export async function retryFailed(wanted: string, command: Command, argv: readonly string[]): Promise<number> {
+export async function retryFailed(wanted: string, command: Command, argv: readonly string[]): Promise<Ending> {
   const { logDir } = command.opts<RawRunOptions>()
   const { path: log, run } = await pastRun(wanted, logDir ?? process.env['MPDL_LOG_DIR'])
   const list = run.list.path
@@ -34,7 +35,7 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
   const unfinished = await readUnfinished(log)
   if (unfinished.jobs.size === 0 && unfinished.lines.length === 0 && unfinished.allBut === undefined) {
     process.stderr.write(`mpdl: nothing failed in run ${run.id}\n`)
-    return 0
+    return { code: 0 }
   }
   const past = run.argv.slice(run.argv[0] === 'get' || run.argv[0] === 'retry-failed' ? 1 : 0)
   const { options, untyped } = await optionsOf(run, past, command)
@@ -44,14 +45,14 @@ export async function retryFailed(wanted: string, command: Command, argv: readon
     lost = selected.lost
     return selected.isSelected
   }
-  const code = await get({
+  const ending = await get({
     operands: [list],
     options,
     untyped,
     argv: ['retry-failed', ...past, ...argv.slice(1)],
     select,
   })
-  return lost.length === 0 ? code : tellLost(lost, list, code)
+  return lost.length === 0 ? ending : { ...ending, code: tellLost(lost, list, ending.code) }
 }
 
 const MOST_LOST_SHOWN = 20

@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { AUTH_MODES, type AuthMode } from '../core/credentials.ts'
+import { ISOLATIONS, type IsolationName, MOST_JOBS_BY_PROCESS } from '../core/isolation-name.ts'
 import { DEFAULTS } from '../supervisor/settings.ts'
 import type { GivenUser, Injection, MinSpeed } from './values.ts'
 import {
@@ -30,7 +31,7 @@ export interface RawRunOptions {
   readonly minSplitSize: number
   readonly limitRate?: number
   readonly continue?: boolean
-  readonly isolate: 'auto' | 'process'
+  readonly isolate: 'auto' | IsolationName
   readonly sandbox?: 'strict' | 'off'
   readonly tries: number
   readonly retryDelay: number
@@ -229,7 +230,7 @@ export function addRunOptions(command: Command, all: boolean): Command {
       add('-v, --verbose', 'a line as each child starts'),
       add('--progress <HOW>', 'auto, tty, lines or none').choices(['auto', 'tty', 'lines', 'none']).default('auto'),
       add('--json', 'the report as JSON on standard output'),
-      add('--report <FILE>', 'write the report to FILE.json or FILE.txt; repeatable').argParser(reportPath),
+      add('--report <FILE>', 'write the report to FILE.html, FILE.json or FILE.txt; repeatable').argParser(reportPath),
       add('--failed-out <FILE>', 'write the list entries that did not succeed or start, as a list'),
       advanced(add('--log-dir <DIR>', 'where run logs go')),
       advanced(add('--log-keep <N>', 'how many logs of this list are kept').default(30).argParser(integer(1, 100_000))),
@@ -239,10 +240,18 @@ export function addRunOptions(command: Command, all: boolean): Command {
       add('--keep-going', 'skip bad lines of the list; they count as failed'),
       add('--config <FILE>', 'options from a TOML file (default: mpdl.toml beside the list)'),
       advanced(add('--no-config', 'not even from the one beside the list')),
+      add(
+        '--isolate <HOW>',
+        `what keeps downloads apart: a process each, a pool of processes, a thread each, or inline: nothing; auto: process up to ${MOST_JOBS_BY_PROCESS} jobs, then pool`,
+      )
+        .choices(['auto', ...ISOLATIONS])
+        .default(DEFAULTS.isolate),
       advanced(
-        add('--isolate <HOW>', 'process: a fresh child for every attempt').choices(['auto', 'process']).default('auto'),
+        add(
+          '--sandbox <HOW>',
+          'strict: a process may touch its one file only, one of a pool those below --dir',
+        ).choices(['strict', 'off']),
       ),
-      advanced(add('--sandbox <HOW>', 'strict: a child may touch its one file only').choices(['strict', 'off'])),
       advanced(
         add('--max-memory <SIZE>', 'of one child: heap and resident memory')
           .default(DEFAULTS.maxMemoryBytes, '256M')

@@ -24,6 +24,7 @@ export async function settingsOf(
   return Object.freeze({
     ...base,
     dir: resolve(options.dir),
+    isolate: options.isolate,
     isStrict: wantsStrict(options),
     jobs: options.jobs,
     maxPerHost: options.maxPerHost,
@@ -107,7 +108,11 @@ function beatFor(timeoutMs: number): number {
   return Math.min(100, Math.max(50, Math.floor(timeoutMs / 4)))
 }
 
-function wantsStrict({ sandbox }: RawRunOptions): boolean {
+function wantsStrict({ sandbox, isolate }: RawRunOptions): boolean {
+  if (isolate === 'thread' || isolate === 'inline') {
+    if (sandbox !== 'strict') return false
+    throw new UsageError(`--sandbox strict needs processes, which --isolate ${isolate} has none of`, 64)
+  }
   const isPossible = canBeStrict()
   if (sandbox === 'strict' && !isPossible) {
     throw new UsageError(`--sandbox strict needs Node's permission model, which ${process.version} lacks`, 78)

@@ -158,6 +158,8 @@ export function outPattern(text: string): string {
 }
 
 export function reportPath(text: string, earlier: readonly string[] = []): string[] {
-  if (!/\.(json|txt)$/.test(text)) throw new InvalidArgumentError('allowed are names that end in .json or .txt.')
+  if (!/\.(html|json|txt)$/.test(text)) {
+    throw new InvalidArgumentError('allowed are names that end in .html, .json or .txt.')
+  }
   return [...earlier, text]
 }

@@ -2,6 +2,7 @@
 // into a result. Knows nothing of processes, clocks or HTTP; a message is a claim, only the reap ends it.
 
 import type { Failure } from './failure.ts'
+import { describe } from './failure.ts'
 
 /** Where the transfer stands, as far as deadlines care. `held`: the supervisor itself keeps the child waiting. */
 export type TransferPhase = 'connecting' | 'waiting' | 'receiving' | 'held' | 'hashing'
@@ -44,6 +45,8 @@ export interface End {
   readonly spawnError?: string
   /** Whether the child's last words were V8's about its heap. */
   readonly outOfMemory: boolean
+  /** How many other attempts ran in the same process when it died, or when this one was told to stop. */
+  readonly others?: number
 }
 
 export interface AttemptLimits {
@@ -65,7 +68,8 @@ export interface AttemptLimits {
 export type Timer = 'boot' | 'phase' | 'heartbeat' | 'speed' | 'linger' | 'grace' | 'reap'
 
 export type AttemptInput =
-  | { readonly on: 'spawned'; readonly pid: number }
+  /** `pid`: of a process, its own or a shared one. */
+  | { readonly on: 'spawned'; readonly pid?: number }
   | { readonly on: 'ready' }
   | { readonly on: 'phase'; readonly phase: TransferPhase }
   | { readonly on: 'beat' }
@@ -257,7 +261,7 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
         disarm('boot', 'phase', 'heartbeat', 'speed', 'linger', 'grace', 'reap'),
       ]
     case 'spawned':
-      return [{ ...attempt, pid: input.pid }, []]
+      return [input.pid === undefined ? attempt : { ...attempt, pid: input.pid }, []]
     case 'ready':
       if (attempt.phase !== 'starting') return [attempt, []]
       return [
@@ -317,21 +321,47 @@ export type AttemptResult =
 
 /**
  * What an ended (or abandoned) attempt amounts to. Order: never reaped, never started, the child's own claim,
- * our own kill, its crash. A claim outlives a later hang; a kill by us is never filed as a crash.
+ * our own kill, its crash. A claim outlives a later hang; a kill by us is never filed as a crash; where others shared
+ * its process, nobody knows yet whose fault that was.
  */
 export function verdict(attempt: Attempt): AttemptResult {
   const { claim, cause, end, lingered } = attempt
   const failed = (failure: Failure): AttemptResult => ({ ok: false, failure, lingered })
   if (attempt.phase === 'abandoned') {
-    return failed({ kind: 'abandoned', pid: attempt.pid ?? 0, afterMs: attempt.limits.reapMs })
+    const { pid, limits } = attempt
+    return failed({ kind: 'abandoned', ...(pid === undefined ? {} : { pid }), afterMs: limits.reapMs })
   }
   if (end === undefined) throw new Error('verdict of an attempt that has not ended')
   if (end.spawnError !== undefined) return failed({ kind: 'spawn', code: end.spawnError })
   if (claim !== undefined) {
     return claim.kind === 'failed' ? failed(claim.failure) : { ok: true, claim, lingered }
   }
-  if (cause !== undefined) return failed(cause)
-  if (end.outOfMemory) return failed({ kind: 'out-of-memory', limitBytes: attempt.limits.maxMemoryBytes })
-  if (end.signal !== undefined) return failed({ kind: 'crash-signal', signal: end.signal })
-  return failed({ kind: 'exit-without-result', exitCode: end.exitCode ?? 0 })
+  const failure = cause ?? crashOf(end, attempt.limits)
+  const { others = 0 } = end
+  return failed(others > 0 && isOfProcess(cause, end) ? { kind: 'suspect', others, how: describe(failure) } : failure)
+}
+
+/** What is seen of a process as a whole. */
+const OF_PROCESS: ReadonlySet<KillCause['kind']> = new Set(['boot-timeout', 'hang', 'memory', 'garbled'])
+/** What is seen of one attempt; but whoever shares a process with one that keeps it busy is seen like that, too. */
+const OF_ATTEMPT: ReadonlySet<KillCause['kind']> = new Set([
+  'connect-timeout',
+  'headers-timeout',
+  'stall',
+  'too-slow',
+  'flood',
+])
+
+/** Where several attempts share a process, whether any of them may be the reason. */
+function isOfProcess(cause: KillCause | undefined, { signal, exitCode }: End): boolean {
+  if (cause === undefined || OF_PROCESS.has(cause.kind)) return true
+  // One that is told to stop and does leaves the process alive.
+  const hasDied = signal !== undefined || exitCode !== undefined
+  return hasDied && OF_ATTEMPT.has(cause.kind)
+}
+
+function crashOf({ outOfMemory, signal, exitCode }: End, { maxMemoryBytes }: AttemptLimits): Failure {
+  if (outOfMemory) return { kind: 'out-of-memory', limitBytes: maxMemoryBytes }
+  if (signal !== undefined) return { kind: 'crash-signal', signal }
+  return { kind: 'exit-without-result', exitCode: exitCode ?? 0 }
 }

@@ -35,6 +35,8 @@ export function countCrash(
   failure: Failure | undefined,
 ): { streak: CrashStreak; broken?: string } {
   if (failure === undefined) return { streak: NO_CRASHES }
+  // Whose crash it was is not known yet, and one crash is many of these.
+  if (failure.kind === 'suspect') return { streak }
   const of = classOf(failure)
   // A failed request says nothing about whether children can live here.
   const concernsAll =

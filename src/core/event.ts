@@ -2,6 +2,7 @@
 // All URLs are redacted before they get here; times are ms since the epoch.
 
 import type { Failure, FailureOutcome } from './failure.ts'
+import type { IsolationName } from './isolation-name.ts'
 import type { Range } from './segment.ts'
 
 export type Outcome = 'downloaded' | 'unchanged' | 'skipped' | 'not-started' | FailureOutcome
@@ -29,7 +30,13 @@ export interface AttemptRecord {
   /** From 1. */
   readonly n: number
   readonly task: 'fetch' | 'hash'
+  /** What ran it; null when it could not be started. */
+  readonly unit: IsolationName | null
+  /** Of its process, which others may share; null for a thread and inline. */
   readonly pid: number | null
+  readonly thread: number | null
+  /** From the order to the first word of what ran it, in ms; null when it never spoke. */
+  readonly boot_ms: number | null
   /** Redacted. */
   readonly url: string
   readonly started: number
@@ -105,7 +112,7 @@ export interface RunHeader {
   readonly id: string
   readonly version: string
   readonly node: string
-  readonly mode: string
+  readonly mode: IsolationName
   readonly sandbox: string
   /** Servers' certificates were not verified. */
   readonly insecure: boolean
@@ -152,7 +159,9 @@ export type RunEvent =
       readonly line: number
       readonly n: number
       readonly task: 'fetch' | 'hash'
+      readonly unit: IsolationName | null
       readonly pid: number | null
+      readonly thread: number | null
       readonly url: string
       /** What it is sent for: from 0 without an end is the whole file. Null for a hash. */
       readonly range: ByteRange | null
@@ -174,7 +183,8 @@ export type RunEvent =
       readonly index: number
       readonly line: number
       readonly n: number
-      readonly pid: number
+      /** Null where what runs it is no process: it is asked to stop, then ended if it can be. */
+      readonly pid: number | null
       readonly signal: string
       readonly reason: string
     }

@@ -56,13 +56,16 @@ export type Failure =
   | { kind: 'memory'; residentBytes: number; limitBytes: number }
   | { kind: 'garbled'; detail: string }
   | { kind: 'flood'; messagesPerSecond: number }
-  | { kind: 'abandoned'; pid: number; afterMs: number }
+  /** Without `pid`: a thread, or what ran in the supervisor itself. */
+  | { kind: 'abandoned'; pid?: number; afterMs: number }
   // the child ended by itself
   | { kind: 'crash-signal'; signal: string }
   | { kind: 'out-of-memory'; limitBytes: number }
   | { kind: 'exit-without-result'; exitCode: number }
   | { kind: 'child-error'; detail: string }
   | { kind: 'spawn'; code: string }
+  /** What ran it ended with all that ran there, `others` besides it; `how`: the sentence of that end. */
+  | { kind: 'suspect'; others: number; how: string }
   // the run
   | { kind: 'bad-line'; problem: string }
   | { kind: 'list-changed' }
@@ -148,6 +151,7 @@ const TRAITS: { readonly [K in FailureKind]: Trait } = {
   'exit-without-result': trait('crashed', 'crashed', true),
   'child-error': trait('crashed', 'crashed', true),
   spawn: trait('spawn', 'failed', true),
+  suspect: trait('crashed', 'crashed', true),
   'bad-line': trait('other', 'failed', false),
   'list-changed': trait('other', 'failed', false),
   cancelled: trait('other', 'cancelled', false),
@@ -433,7 +437,9 @@ export function describe(failure: Failure): string {
     case 'flood':
       return `FLOOD the child sent ${failure.messagesPerSecond} messages in a second`
     case 'abandoned':
-      return `ABANDONED pid ${failure.pid} was not gone ${formatDuration(failure.afterMs)} after SIGKILL`
+      return failure.pid === undefined
+        ? `ABANDONED it could not be ended within ${formatDuration(failure.afterMs)} (--isolate process can)`
+        : `ABANDONED pid ${failure.pid} was not gone ${formatDuration(failure.afterMs)} after SIGKILL`
     case 'crash-signal':
       return `CRASHED the child died of ${failure.signal}`
     case 'out-of-memory':
@@ -442,6 +448,8 @@ export function describe(failure: Failure): string {
       return `CRASHED the child left with exit code ${failure.exitCode} and without a result`
     case 'child-error':
       return `CRASHED the child failed inside: ${failure.detail}`
+    case 'suspect':
+      return `SUSPECT with ${failure.others} other${failure.others === 1 ? '' : 's'} in one process: ${failure.how}`
     case 'spawn':
       return `cannot start a child process: ${tag(SPAWN_TEXT[failure.code], failure.code)}`
     case 'bad-line':

@@ -160,11 +160,11 @@ export function step(report: Report, event: RunEvent): Report {
       break
     case 'attempt-started':
       report.attempts.started++
-      if (event.pid !== null) report.attempts.spawned++
+      if (event.unit !== null) report.attempts.spawned++
       break
     case 'attempt-ended':
       report.attempts.ended++
-      if (event.attempt.pid !== null && event.attempt.failure?.kind !== 'abandoned') report.attempts.reaped++
+      if (event.attempt.unit !== null && event.attempt.failure?.kind !== 'abandoned') report.attempts.reaped++
       break
     case 'retry-planned':
       report.retries++
@@ -287,7 +287,7 @@ export function stopSignal(report: Report): string | null {
 
 /**
  * What does not add up between the events and what was counted apart from them, a sentence each; none is the normal
- * case. Children are compared one to one only in `process` mode: elsewhere one child serves many attempts.
+ * case. A child is what runs one attempt, be it a process, a place in a shared one or a thread.
  */
 export function sumsUp(report: Report, counts: IndependentCounts): readonly string[] {
   const { totals, attempts } = report
@@ -305,13 +305,11 @@ export function sumsUp(report: Report, counts: IndependentCounts): readonly stri
     attempts.started === attempts.ended,
     `${attempts.started} attempts began in the log, ${attempts.ended} of them ended`,
   )
-  if (report.run?.mode === 'process') {
-    expect(
-      attempts.spawned === counts.spawned,
-      `${counts.spawned} children were started, the log names ${attempts.spawned}`,
-    )
-    expect(attempts.reaped === counts.reaped, `${counts.reaped} children were joined, the log names ${attempts.reaped}`)
-  }
+  expect(
+    attempts.spawned === counts.spawned,
+    `${counts.spawned} children were started, the log names ${attempts.spawned}`,
+  )
+  expect(attempts.reaped === counts.reaped, `${counts.reaped} children were joined, the log names ${attempts.reaped}`)
   expect(
     totals.downloaded === counts.filesOnDisk,
     `${totals.downloaded} jobs say downloaded, ${counts.filesOnDisk} of their files were found on disk`,

@@ -3,6 +3,8 @@
 import * as v from 'valibot'
 import type { ChildMessage, Command } from './message.ts'
 import { childMessageSchema, commandSchema } from './message.ts'
+import type { SharedOrder, SharedReport } from './shared-wire.ts'
+import { orderSchema, reportSchema } from './shared-wire.ts'
 
 export type Decoded<T> = { readonly ok: true; readonly message: T } | { readonly ok: false; readonly detail: string }
 
@@ -29,4 +31,12 @@ export function decodeChildMessage(line: string): Decoded<ChildMessage> {
 
 export function decodeCommand(line: string): Decoded<Command> {
   return decode(line, commandSchema)
+}
+
+export function decodeOrder(line: string): Decoded<SharedOrder> {
+  return decode(line, orderSchema)
+}
+
+export function decodeReport(line: string): Decoded<SharedReport> {
+  return decode(line, reportSchema)
 }

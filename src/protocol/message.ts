@@ -6,6 +6,7 @@
 // request (`go`), the bytes to take (`receive`) or `refuse`. While it receives it may be told to stop earlier
 // (`limit`, which it always answers with `limited` and the end it honours) and how fast to go (`rate`, at any
 // time, not answered). A `limit` that crosses the claim stays unanswered. Body bytes never cross this wire.
+// Where it shares a process with others it is told to `stop` instead of being signalled: it leaves without a claim.
 // A last `beat` with the exact position precedes every claim of a fetch that received. After its claim (`done`,
 // `refused`, `failed`) the child leaves; only the reap ends the attempt.
 // One JSON object a line, of bounded length; what does not decode is garbled, and garbled is killed.
@@ -13,7 +14,7 @@
 import * as v from 'valibot'
 import { CODINGS } from '../core/coding.ts'
 
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 /** What a child may say in one breath: headers are at most 64 KiB, doubled at worst by JSON. */
 export const MAX_MESSAGE_BYTES = 512 * 1024
 /** What it may be told: headers, URL, and the certificates of --cacert and --cert. */
@@ -82,6 +83,8 @@ export const commandSchema = v.variant('type', [
   /** This child's share of --limit-rate; null: as fast as it comes. */
   v.strictObject({ type: v.literal('rate'), bytesPerSecond: v.nullable(v.pipe(count, v.minValue(1))) }),
   v.strictObject({ type: v.literal('refuse') }),
+  /** At any time, once: nothing more is written. Not answered; that it left is. */
+  v.strictObject({ type: v.literal('stop') }),
 ])
 
 const timings = v.strictObject({

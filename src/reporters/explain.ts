@@ -65,14 +65,14 @@ function sentencesOf(event: RunEvent, shared: ReadonlySet<number>, url: string |
     case 'job-started':
       return [`line ${event.line} started: ${printable(event.url)}`, `to ${printable(event.out)}`]
     case 'attempt-started': {
-      const child = event.pid === null ? 'without a process of its own' : `pid ${event.pid}`
+      const child = unitText(event)
       const what = event.task === 'hash' ? 'checks the file' : `asks for ${wanted(event, url)}`
       return [`attempt ${event.n} (${child}) ${what}`]
     }
     case 'response':
       return [`${nameOf(event.n, event.pid)}: ${answerText(event)}`]
     case 'signal-sent':
-      return [`attempt ${event.n}: ${event.signal} sent to pid ${event.pid}: ${printable(event.reason)}`]
+      return [`attempt ${event.n}: ${signalText(event)}: ${printable(event.reason)}`]
     case 'attempt-ended':
       return endOfAttempt(event.attempt, nameOf(event.attempt.n, event.attempt.pid), shared.has(event.attempt.n))
     case 'retry-planned': {
@@ -89,6 +89,28 @@ function sentencesOf(event: RunEvent, shared: ReadonlySet<number>, url: string |
   }
 }
 
+/** What runs an attempt. */
+function unitText({ unit, pid, thread }: Extract<RunEvent, { type: 'attempt-started' }>): string {
+  switch (unit) {
+    case null:
+      return 'could not be started'
+    case 'process':
+      return `pid ${pid}`
+    case 'pool':
+      return `pid ${pid}, shared`
+    case 'thread':
+      return `thread ${thread}`
+    case 'inline':
+      return 'inside mpdl itself'
+  }
+}
+
+/** Only a process can be signalled; what else there is is asked, or ended with what it is part of. */
+function signalText({ signal, pid }: Extract<RunEvent, { type: 'signal-sent' }>): string {
+  if (pid !== null) return `${signal} sent to pid ${pid}`
+  return signal === 'SIGTERM' ? 'told to stop' : 'to be ended'
+}
+
 /** A refusal names the status itself. */
 function answerText({ status, answer }: Extract<RunEvent, { type: 'response' }>): string {
   const head = `HTTP ${status}`
@@ -103,11 +125,13 @@ function wanted({ url, range }: Extract<RunEvent, { type: 'attempt-started' }>, 
 }
 
 function endOfAttempt(attempt: AttemptRecord, name: string, isShared: boolean): string[] {
-  const ended = attempt.signal === null ? `exit code ${attempt.exit_code ?? 'unknown'}` : `died of ${attempt.signal}`
+  // A place in a shared process, and what runs inside mpdl, have neither.
+  const code = attempt.exit_code === null ? [] : [`exit code ${attempt.exit_code}`]
+  const ended = attempt.signal === null ? code : [`died of ${attempt.signal}`]
   const { bytes, range } = attempt
   const brought =
     isShared && range !== null && bytes > 0 ? `bytes ${rangeText([range[0], range[0] + bytes])}` : formatBytes(bytes)
-  const parts = [`${name} ${resultOf(attempt)}: ${attempt.pid === null ? '' : `${ended}, `}${brought}`]
+  const parts = [`${name} ${resultOf(attempt)}: ${[...ended, brought].join(', ')}`]
   if (attempt.max_rss !== null) parts.push(`${formatBytes(attempt.max_rss)} of memory`)
   if (attempt.lingered) parts.push('had to be killed to leave')
   const lines = [parts.join(', ')]

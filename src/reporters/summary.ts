@@ -106,7 +106,7 @@ export function storyLine(report: Report): string {
   const parts = [`mpdl: ${ended === 0 ? 'no jobs' : `${ended} = ${sums.join(' + ')}`} in ${formatDuration(ms)}`]
   parts.push(formatBytes(report.movedBytes))
   if (ms > 0) parts.push(`${formatBytes((report.movedBytes / ms) * 1000)}/s`)
-  if (report.run !== null) parts.push(printable(report.run.mode))
+  if (report.run !== null) parts.push(report.run.mode)
   if (report.run?.insecure === true) parts.push('CERTIFICATES NOT VERIFIED (--insecure)')
   return parts.join(', ')
 }

@@ -4,7 +4,9 @@ import type { AttemptRecord, ByteRange } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { printable } from '../core/printable.ts'
 import { redactText, redactUrl } from '../core/redact.ts'
+import type { Unit } from '../isolation/isolation.ts'
 import type { ChildEnd } from './child-run.ts'
+import { pidOf } from './child-run.ts'
 
 const LAST_WORDS_CHARS = 500
 
@@ -28,7 +30,8 @@ export function attemptRecord(facts: AttemptFacts, end: ChildEnd): AttemptRecord
   return {
     n: facts.n,
     task: facts.task,
-    pid: end.pid ?? null,
+    ...unitRecord(end.unit),
+    boot_ms: end.bootMs === undefined ? null : Math.round(end.bootMs * 1000) / 1000,
     url: redactUrl(facts.url),
     started: facts.startedAtMs,
     ended: facts.endedAtMs,
@@ -46,6 +49,15 @@ export function attemptRecord(facts: AttemptFacts, end: ChildEnd): AttemptRecord
     lingered: end.result.lingered,
     counted: true,
     stderr: end.lastWords === '' ? null : printable(redactText(withoutFrames(end.lastWords)).slice(-LAST_WORDS_CHARS)),
+  }
+}
+
+/** What ran it, as log and report name it. */
+export function unitRecord(unit: Unit | undefined): Pick<AttemptRecord, 'unit' | 'pid' | 'thread'> {
+  return {
+    unit: unit?.kind ?? null,
+    pid: pidOf(unit) ?? null,
+    thread: unit?.kind === 'thread' ? unit.thread : null,
   }
 }
 

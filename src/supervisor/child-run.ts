@@ -13,7 +13,7 @@ import type {
 } from '../core/attempt.ts'
 import { begin, step, verdict } from '../core/attempt.ts'
 import { describe } from '../core/failure.ts'
-import type { Isolation, Lease, LeaseEvent, WorkOrder } from '../isolation/isolation.ts'
+import type { Isolation, Lease, LeaseEvent, Unit, WorkOrder } from '../isolation/isolation.ts'
 import type { ChildMessage } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
 import type { DeadlineHandle, Deadlines } from './deadlines.ts'
@@ -21,7 +21,10 @@ import { lookAt } from './liveness.ts'
 
 export interface ChildEnd {
   readonly result: AttemptResult
-  readonly pid: number | undefined
+  /** Undefined when it could not be started. */
+  readonly unit: Unit | undefined
+  /** From the order to its first word. */
+  readonly bootMs: number | undefined
   readonly exitCode: number | undefined
   readonly signal: string | undefined
   readonly killReason: string | undefined
@@ -34,6 +37,7 @@ export interface ChildEnd {
 export interface ChildRunOptions {
   readonly isolation: Isolation
   readonly deadlines: Deadlines
+  readonly monotonicMs: () => number
   readonly order: WorkOrder
   readonly limits: AttemptLimits
   readonly host: string
@@ -44,8 +48,8 @@ export interface ChildRunOptions {
   /** What --limit-rate has left it at any time. */
   readonly allowedBytesPerSecond?: () => number | undefined
   readonly onMessage: (message: ChildMessage, child: ChildRun) => void
-  readonly onSpawned: (pid: number) => void
-  readonly onSignal: (pid: number, signal: string, reason: string) => void
+  readonly onSpawned: (unit: Unit) => void
+  readonly onSignal: (signal: string, reason: string) => void
 }
 
 export class ChildRun {
@@ -53,6 +57,8 @@ export class ChildRun {
   readonly #options: ChildRunOptions
   readonly #timers: DeadlineHandle<Timer>
   readonly #lease: Lease
+  readonly #orderedAtMs: number
+  #bootMs: number | undefined
   #attempt: Attempt
   #resolve: (end: ChildEnd) => void = () => {}
   #lastPosition = 0
@@ -70,14 +76,21 @@ export class ChildRun {
     this.#lastPosition = options.positionBytes()
     const [attempt, effects] = begin(options.host, options.limits)
     this.#attempt = attempt
+    this.#orderedAtMs = options.monotonicMs()
     this.#lease = options.isolation.start(options.order, (event) => this.#onLease(event))
     this.#perform(effects)
-    if (this.#lease.pid !== undefined) {
-      this.#input({ on: 'spawned', pid: this.#lease.pid })
-      options.onSpawned(this.#lease.pid)
+    const { unit } = this.#lease
+    if (unit !== undefined) {
+      const pid = pidOf(unit)
+      this.#input({ on: 'spawned', ...(pid === undefined ? {} : { pid }) })
+      options.onSpawned(unit)
       // Not waiting for `ready` saves the child a turn; it reads its task when it is there.
       this.#lease.send({ type: 'task', version: PROTOCOL_VERSION, task: options.order.task })
     }
+  }
+
+  get unit(): Unit | undefined {
+    return this.#lease.unit
   }
 
   get pid(): number | undefined {
@@ -111,8 +124,7 @@ export class ChildRun {
   /** The look from outside, each second. */
   observe(): void {
     const { pid } = this
-    if (pid === undefined) return
-    const sight = lookAt(pid)
+    const sight = pid === undefined ? undefined : lookAt(pid)
     if (sight !== undefined) this.#maxResidentBytes = Math.max(this.#maxResidentBytes, sight.residentBytes)
     this.#noteGrowth()
     const claimed = this.#options.claimedBytes?.() ?? 0
@@ -151,6 +163,7 @@ export class ChildRun {
   #onMessage(message: ChildMessage): void {
     switch (message.type) {
       case 'ready':
+        this.#bootMs ??= this.#options.monotonicMs() - this.#orderedAtMs
         if (message.version === PROTOCOL_VERSION) return this.#input({ on: 'ready' })
         return this.#input({ on: 'garbled', detail: `protocol ${message.version}, not ${PROTOCOL_VERSION}` })
       case 'phase':
@@ -215,9 +228,9 @@ export class ChildRun {
           this.#timers.disarm(effect.timer)
           break
         case 'kill': {
-          const { pid, cause } = this.#attempt
-          if (pid !== undefined) {
-            this.#options.onSignal(pid, effect.signal, cause === undefined ? 'it did not leave' : describe(cause))
+          const { cause } = this.#attempt
+          if (this.#lease.unit !== undefined) {
+            this.#options.onSignal(effect.signal, cause === undefined ? 'it did not leave' : describe(cause))
           }
           this.#lease.stop(effect.signal)
         }
@@ -228,10 +241,11 @@ export class ChildRun {
   #settle(): void {
     this.#isSettled = true
     this.#timers.clear()
-    const { pid, end, cause, sent, phase } = this.#attempt
+    const { end, cause, sent, phase } = this.#attempt
     this.#resolve({
       result: verdict(this.#attempt),
-      pid,
+      unit: this.#lease.unit,
+      bootMs: this.#bootMs,
       exitCode: end?.exitCode,
       signal: end?.signal,
       killReason: cause === undefined ? undefined : describe(cause),
@@ -241,4 +255,8 @@ export class ChildRun {
       wasReaped: phase === 'ended',
     })
   }
+}
+
+export function pidOf(unit: Unit | undefined): number | undefined {
+  return unit !== undefined && 'pid' in unit ? unit.pid : undefined
 }

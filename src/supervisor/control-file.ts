@@ -7,7 +7,7 @@ import { safeComponent } from '../core/destination.ts'
 import type { Range } from '../core/segment.ts'
 import { areSoundRanges } from '../core/segment.ts'
 import type { Validator } from '../core/validator.ts'
-import { replaceFile } from './replace-file.ts'
+import { createFile, replaceFile } from './replace-file.ts'
 
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const ranges = v.array(v.strictTuple([whole, whole]))
@@ -41,6 +41,8 @@ const schema = v.object({
   bootId: v.nullable(v.string()),
   /** Who is writing; for the message to a second run. */
   pid: v.pipe(v.number(), v.integer()),
+  /** The note of a whole run, of which a part has just begun, and what that run calls it. */
+  run: v.exactOptional(v.pipe(v.string(), v.regex(/^\.mpdl-[0-9a-f]{16}$/))),
 })
 
 export interface Control {
@@ -56,26 +58,36 @@ export interface Control {
   readonly synced: readonly Range[]
   readonly bootId: string | undefined
   readonly pid: number
+  readonly run?: string
 }
 
 /** Undefined when there is none, or when it is damaged, another tool's, or contradicts itself. */
 export function readControl(path: string): Control | undefined {
-  let text: string
+  const descriptor = openControl(path)
+  if (descriptor === undefined) return undefined
+  try {
+    return parseControl(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** To be read; undefined when there is nothing that could be. */
+export function openControl(path: string): number | undefined {
   try {
     // A pipe planted here would otherwise be waited for without end.
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    try {
-      if (!fstatSync(descriptor).isFile()) return undefined
-      text = readFileSync(descriptor, 'utf8')
-    } finally {
-      closeSync(descriptor)
-    }
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch {
     return undefined
   }
+}
+
+/** What {@link readControl} gives, of an open one. */
+export function parseControl(descriptor: number): Control | undefined {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    if (!fstatSync(descriptor).isFile()) return undefined
+    value = JSON.parse(readFileSync(descriptor, 'utf8'))
   } catch {
     return undefined
   }
@@ -90,6 +102,11 @@ export function readControl(path: string): Control | undefined {
 /** Replaces the note as a whole. Throws what the disk throws. */
 export function writeControl(path: string, control: Control): void {
   replaceFile(path, textOf(control), { temporary: `${path}~`, isDurable: false })
+}
+
+/** Writes the first note; false where there is one already. Throws what the disk throws. */
+export function createControl(path: string, control: Control): boolean {
+  return createFile(path, textOf(control), { temporary: `${path}~`, isDurable: false })
 }
 
 /**
@@ -108,7 +125,7 @@ export function overwriteControl(path: string, control: Control): void {
   }
 }
 
-function textOf({ sizeBytes, bootId, ...rest }: Control): string {
+export function textOf({ sizeBytes, bootId, ...rest }: Control): string {
   return JSON.stringify({ mpdl: 1, ...rest, sizeBytes: sizeBytes ?? null, bootId: bootId ?? null })
 }
 

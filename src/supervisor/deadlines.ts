@@ -55,8 +55,9 @@ export class Deadlines {
         this.#checkGapIfLate()
         const key = prefix + timer
         own.add(key)
-        this.#armed.set(key, { dueMs: this.#world.monotonicMs() + ms, fire: () => onTimer(timer) })
-        this.#plan()
+        const dueMs = this.#world.monotonicMs() + ms
+        this.#armed.set(key, { dueMs, fire: () => onTimer(timer) })
+        this.#wakeBy(dueMs)
       },
       disarm: (timer) => {
         own.delete(prefix + timer)
@@ -84,13 +85,11 @@ export class Deadlines {
     this.#onSuspended(gapMs)
   }
 
-  #plan(): void {
-    let soonest = Number.POSITIVE_INFINITY
-    for (const { dueMs } of this.#armed.values()) soonest = Math.min(soonest, dueMs)
-    if (soonest >= this.#wakeAtMs && this.#wake !== undefined) return
+  #wakeBy(dueMs: number): void {
+    if (dueMs >= this.#wakeAtMs) return
     clearTimeout(this.#wake)
-    this.#wakeAtMs = soonest
-    const sleepMs = Math.max(0, soonest - this.#world.monotonicMs())
+    this.#wakeAtMs = dueMs
+    const sleepMs = Math.max(0, dueMs - this.#world.monotonicMs())
     this.#wake = setTimeout(() => this.#fire(), Math.min(sleepMs, LONGEST_SLEEP_MS))
   }
 
@@ -105,7 +104,7 @@ export class Deadlines {
       this.#armed.delete(key)
       fire()
     }
-    if (this.#armed.size > 0) this.#plan()
+    if (this.#armed.size > 0) this.#wakeBy(Math.min(...[...this.#armed.values()].map(({ dueMs: next }) => next)))
   }
 
   #checkGapIfLate(): void {

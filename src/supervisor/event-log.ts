@@ -1,7 +1,7 @@
 // Decides where a run's events are kept, so that its report can be rendered: in its log, in a nameless file, or, when
 // the disk gives way, the essential ones in memory. Knows nothing of what they mean. A log never stops a run.
 
-import { mkdtempSync, openSync, read, rmSync } from 'node:fs'
+import { fstatSync, mkdtempSync, openSync, read, rmSync } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -33,6 +33,7 @@ export interface EventLog {
   readonly path: string | null
   /** Why there is no log although one was asked for, or since when it is incomplete. */
   readonly warning?: string | undefined
+  /** On the disk, or at least in its cache, before the next turn of the loop: SIGKILL costs no more than that. */
   write(event: RunEvent): void
   /** What was written, from the start. Until {@link close} in every case; after it only where there is a path. */
   events(): AsyncIterable<RunEvent>
@@ -56,6 +57,7 @@ const ESSENTIAL: ReadonlySet<RunEvent['type']> = new Set([
   'stopping',
   'run-ended',
 ])
+const isEssential = ({ type }: RunEvent) => ESSENTIAL.has(type)
 const EVENT_TYPES: ReadonlySet<string> = new Set<RunEvent['type']>([
   'run-started',
   'job-started',
@@ -73,6 +75,9 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<RunEvent['type']>([
   'run-ended',
 ])
 
+/** Gathered at most. */
+const TURN_CHARS = 64 * 1024
+
 const readFd = promisify(read)
 
 /** Opens the log of one run. Never throws: without a log the run goes on, and `warning` says so. */
@@ -88,7 +93,25 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
   let eventAt = 0
 
   const destination = fd === null ? null : pino.destination({ dest: fd, sync: true, mkdir: false })
-  const logger = destination === null ? null : pino({ base: null, timestamp: () => `,"time":${eventAt}` }, destination)
+  // A turn of the loop brings many events, and a write of its own for each costs as much as all else about it.
+  let turn: { text: string; readonly events: RunEvent[] } = { text: '', events: [] }
+  const lines = {
+    write: (line: string) => {
+      turn.text += line
+    },
+  }
+  const logger = destination === null ? null : pino({ base: null, timestamp: () => `,"time":${eventAt}` }, lines)
+  function flush(): void {
+    const { text, events } = turn
+    if (text === '' || fd === null) return
+    turn = { text: '', events: [] }
+    const startBytes = fstatSync(fd).size
+    destination?.write(text)
+    if (!isBroken) return
+    const written = Buffer.from(text).subarray(0, fstatSync(fd).size - startBytes)
+    const wholeLines = written.toString('latin1').split('\n').length - 1
+    inMemory.push(...events.slice(wholeLines).filter(isEssential))
+  }
   destination?.on('error', (error: NodeJS.ErrnoException) => {
     // After its first error the destination would keep every further line in memory, waiting for better times.
     if (isBroken) return
@@ -107,19 +130,22 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
       if (event.type === 'job-ended') totals[event.row.outcome]++
       else if (event.type === 'jobs-ended') totals[event.outcome] += event.count
       if (logger !== null && !isBroken && !isClosed) {
+        if (turn.text === '') setImmediate(flush)
         eventAt = event.at
         logger[levelOf(event)](lineOf(event, totals))
+        turn.events.push(event)
+        if (turn.text.length >= TURN_CHARS) flush()
         if (event.type === 'run-started' && path !== null && dir !== null) pruning = prune(dir, event.run, keep)
-      }
-      // The line that broke the log may be torn, so this event is kept, too.
-      if (isBroken && ESSENTIAL.has(event.type)) inMemory.push(event)
+      } else if (isBroken && isEssential(event)) inMemory.push(event)
     },
     async *events() {
+      flush()
       if (fd !== null) yield* isClosed ? fromPath(path) : fromDescriptor(fd)
       yield* inMemory
     },
     async close() {
       if (isClosed) return
+      flush()
       isClosed = true
       await pruning
       if (destination === null) return

@@ -44,6 +44,8 @@ export interface Errand {
   readonly seat: Seat
   readonly waitMs: number
   readonly fault: Fault | undefined
+  /** It is suspected of having ended others: it runs in a process of its own. */
+  readonly isAlone: boolean
   readonly part: Pick<PartFile, 'descriptor' | 'path'>
 }
 
@@ -122,7 +124,8 @@ export class Fetch {
       waitMs: errand.waitMs,
       order: {
         task: { kind: 'fetch', ...request, beatMs, isInsecure, blocksPrivate, ...(ca === undefined ? {} : { ca }) },
-        descriptor: errand.part.descriptor,
+        file: { descriptor: errand.part.descriptor, path: errand.part.path, access: 'write' },
+        isAlone: errand.isAlone,
         ...(errand.fault === undefined ? {} : { fault: errand.fault }),
       },
       limits: limitsOf(settings, job.options.timeoutMs),

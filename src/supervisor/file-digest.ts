@@ -17,6 +17,7 @@ export interface DigestOrder {
   readonly path: string
   readonly sizeBytes: number
   readonly algorithm: ChecksumAlgorithm
+  readonly isAlone: boolean
   /** Another digest is the failure `checksum`; undefined: any will do. */
   readonly expectedHex?: string
 }
@@ -37,7 +38,7 @@ const NOTHING_MOVED = { movedBytes: 0, resumedFromBytes: 0, range: null, isUncha
 /** `onChild` gets the child as soon as it is there. */
 export async function digestFile(
   context: JobChildContext & { readonly settings: Settings },
-  { job, attempt, path, sizeBytes, algorithm, expectedHex }: DigestOrder,
+  { job, attempt, path, sizeBytes, algorithm, isAlone, expectedHex }: DigestOrder,
   onChild: (child: ChildRun) => void,
 ): Promise<Digest> {
   const { settings } = context
@@ -56,7 +57,11 @@ export async function digestFile(
       host: '',
       range: null,
       waitMs: 0,
-      order: { task: { kind: 'hash', algorithms: [algorithm], sizeBytes, beatMs: settings.beatMs }, descriptor },
+      order: {
+        task: { kind: 'hash', algorithms: [algorithm], sizeBytes, beatMs: settings.beatMs },
+        file: { descriptor, path, access: 'read' },
+        isAlone,
+      },
       limits: limitsOf(settings, job.options.timeoutMs),
       positionBytes: () => 0,
       onMessage: () => {},

@@ -6,9 +6,9 @@ import type { AttemptRecord, ByteRange, RunEvent } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
-import type { Isolation, WorkOrder } from '../isolation/isolation.ts'
+import type { Isolation, Unit, WorkOrder } from '../isolation/isolation.ts'
 import type { ChildMessage } from '../protocol/message.ts'
-import { attemptRecord } from './attempt-record.ts'
+import { attemptRecord, unitRecord } from './attempt-record.ts'
 import type { ChildEnd } from './child-run.ts'
 import { ChildRun } from './child-run.ts'
 import type { Deadlines } from './deadlines.ts'
@@ -63,17 +63,22 @@ export class JobChild {
     const { job, attempt, task, url, range } = order
     this.#startedAtMs = world.nowMs()
     const place = { index: job.index, line: job.line, n: attempt }
-    const announce = (pid: number | null) =>
-      emit({ type: 'attempt-started', at: world.nowMs(), ...place, task, pid, url: redactUrl(url), range })
+    const announce = (unit: Unit | undefined) => {
+      const what = { ...place, task, ...unitRecord(unit) }
+      emit({ type: 'attempt-started', at: world.nowMs(), ...what, url: redactUrl(url), range })
+    }
     this.run = new ChildRun({
       ...order,
       isolation,
       deadlines,
+      monotonicMs: world.monotonicMs,
       onSpawned: announce,
-      onSignal: (pid, signal, reason) =>
-        emit({ type: 'signal-sent', at: world.nowMs(), ...place, pid, signal, reason }),
+      onSignal: (signal, reason) => {
+        const pid = this.run.pid ?? null
+        emit({ type: 'signal-sent', at: world.nowMs(), ...place, pid, signal, reason })
+      },
     })
-    if (this.run.pid === undefined) announce(null)
+    if (this.run.unit === undefined) announce(undefined)
     onChild(this.run)
   }
 

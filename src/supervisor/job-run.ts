@@ -24,6 +24,7 @@ import { FinalName } from './final-name.ts'
 import { openPart } from './open-part.ts'
 import { isOneOf } from './own-files.ts'
 import type { PartFile } from './part-file.ts'
+import type { RunLock } from './run-lock.ts'
 import type { Seat } from './seat.ts'
 import type { FinishedFile } from './state-db.ts'
 import type { PlainFile } from './target.ts'
@@ -34,6 +35,7 @@ import { Transfer } from './transfer.ts'
 /** What all attempts of a run share. */
 export interface JobRunContext extends TransferContext, NamingContext {
   readonly bootId: string | undefined
+  readonly runLock: RunLock
 }
 
 /** A finished file of this job, or what stands in its place. */
@@ -57,6 +59,8 @@ export interface JobProgress {
   readonly startOver: boolean
   /** A failure to rehearse. */
   readonly fault: Fault | undefined
+  /** It is suspected of having ended others: it runs in processes of its own. */
+  readonly isAlone: boolean
   readonly seat: Seat
 }
 
@@ -79,6 +83,8 @@ export interface JobRunResult {
   /** Undefined when no child was started. */
   readonly facts: ResponseFacts | undefined
   readonly resumedFromBytes: number
+  /** A process ended with it and others in it. */
+  readonly isSuspect: boolean
   /** The bytes are of more than one response. */
   readonly isJoined: boolean
   readonly keptBytes: number
@@ -151,12 +157,13 @@ export class JobRun {
     const end = await this.#attemptAll()
     const transfer = this.#transfer
     const keptBytes = end.ok || this.#part?.isInPlace !== true ? 0 : this.#part.completedBytes
-    if (end.ok || end.failure.kind !== 'abandoned') this.#part?.close()
+    if (end.ok || end.failure.kind !== 'abandoned') await this.#part?.close()
     return {
       end,
       attempts: this.#attempts,
       facts: transfer?.exchange?.facts,
       resumedFromBytes: transfer?.resumedFromBytes ?? 0,
+      isSuspect: transfer?.isSuspect === true || (!end.ok && end.failure.kind === 'suspect'),
       isJoined: this.#wasForeign || transfer?.isJoined === true,
       keptBytes,
       sha256: this.#sha256,
@@ -171,7 +178,7 @@ export class JobRun {
   }
 
   async #attemptAll(): Promise<JobEnd> {
-    const { settings, hardening, bootId } = this.#context
+    const { settings, hardening, bootId, runLock } = this.#context
     const { job, startOver } = this.progress
     // Most files that are not to be touched need no part and no lock for that.
     const early = this.#endBefore(this.#name.place)
@@ -193,7 +200,7 @@ export class JobRun {
       mirrorKeys: job.urls.map(urlKey),
       bootId,
     }
-    const opened = await openPart(settings.dir, job.target, { ...identity, adopts }, hardening)
+    const opened = await openPart(settings.dir, job.target, { ...identity, adopts }, hardening, runLock)
     if (!opened.ok) return opened
     const part = opened.part
     this.#part = part
@@ -300,13 +307,14 @@ export class JobRun {
   /** Undefined when the bytes are there as announced, or nothing changed. */
   async #fetch(part: PartFile, ask: Ask): Promise<Failure | undefined> {
     const { settings } = this.#context
-    const { job, attempt, mirror, waitMs, startOver, fault } = this.progress
+    const { job, attempt, mirror, waitMs, startOver, fault, isAlone } = this.progress
     const transfer = new Transfer(this.#context, {
       job,
       attempt,
       mirror,
       waitMs,
       fault,
+      isAlone,
       part,
       seat: this.#seat,
       // Where the joined bytes were not the right ones, they come from one response.
@@ -430,9 +438,9 @@ export class JobRun {
     return digest.ok ? undefined : digest.failure
   }
 
-  async #hash(order: Omit<DigestOrder, 'job' | 'attempt'>): Promise<Digest> {
-    const { job, attempt } = this.progress
-    const digest = await digestFile(this.#context, { job, attempt, ...order }, (child) => {
+  async #hash(order: Omit<DigestOrder, 'job' | 'attempt' | 'isAlone'>): Promise<Digest> {
+    const { job, attempt, isAlone } = this.progress
+    const digest = await digestFile(this.#context, { job, attempt, isAlone, ...order }, (child) => {
       this.#hashing = child
       if (this.#stopCause !== undefined) child.stop(this.#stopCause.cause, this.#stopCause.atOnce)
     })

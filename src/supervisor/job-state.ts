@@ -23,6 +23,8 @@ export interface JobState {
   /** The wait before the next attempt, or before the one under way. */
   waitMs: number
   startOver: boolean
+  /** A process ended with it and others in it: from now on it has one of its own. */
+  isAlone: boolean
   /** What was there when the first response began, and was kept; undefined before it. */
   resumedFromBytes: number | undefined
   /** The most bytes of the file that were ever there. */

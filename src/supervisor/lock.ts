@@ -7,10 +7,17 @@ import type { Hardening } from '../isolation/hardening.ts'
 /** The lock belongs to the open file description: it lives as long as any process holds that descriptor. */
 export type LockResult = 'locked' | 'held-by-another' | 'unsupported' | { readonly cannotStart: string }
 
-/** `flock(2)` by util-linux on an inherited descriptor, because Node has no binding for it. Never waits. */
-export async function lockDescriptor(descriptor: number, hardening: Hardening): Promise<LockResult> {
+/**
+ * `flock(2)` by util-linux on an inherited descriptor, because Node has no binding for it. Never waits. `shared`: others
+ * may hold it in the same way at the same time.
+ */
+export async function lockDescriptor(
+  descriptor: number,
+  hardening: Hardening,
+  mode: 'exclusive' | 'shared' = 'exclusive',
+): Promise<LockResult> {
   if (hardening.flock === undefined) return 'unsupported'
-  const result = await execa(hardening.flock, ['-n', '0'], {
+  const result = await execa(hardening.flock, [`--${mode}`, '--nonblock', '0'], {
     reject: false,
     buffer: false,
     cleanup: false,

@@ -18,6 +18,7 @@ import {
   renameSync,
   rmSync,
   truncateSync,
+  unlinkSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -30,9 +31,10 @@ import { inherited } from '../isolation/descriptor.ts'
 import type { Hardening } from '../isolation/hardening.ts'
 import { giveBack } from './adoption.ts'
 import type { Control } from './control-file.ts'
-import { overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
-import { diskFailure } from './disk-failure.ts'
+import { createControl, overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
+import { codeOf, diskFailure } from './disk-failure.ts'
 import { moveToFreeName } from './free-name.ts'
+import type { RunLock } from './run-lock.ts'
 import { inspectTarget } from './target.ts'
 
 const fsyncAsync = promisify(fsync)
@@ -64,6 +66,9 @@ export interface CommitOptions {
   readonly mayReplace?: () => boolean
 }
 
+const BRIEF_MS = 50
+const BRIEF_BYTES = 16 * 2 ** 20
+
 type Done = { readonly ok: true } | { readonly ok: false; readonly failure: Failure }
 
 /** Whether the name still means the open file. */
@@ -90,12 +95,15 @@ export class PartFile {
   #synced: readonly Range[] = []
   /** Counts the beginnings, so that a late sync is not taken for one of these bytes. */
   #transfer = 0
+  /** So long it was at the last look: it does not become shorter but by us. */
+  #seenBytes = 0
   #isSyncing = false
   #isForeign = false
   /** Of the target it was made from. */
   readonly #adoptedMode: number | undefined
   /** How much of it there was. */
   readonly #foundBytes: number
+  readonly #inode: { readonly dev: number; readonly ino: number }
   /** When its bytes were last written, as they were found. */
   readonly foundModifiedMs: number
   /** A response has begun: the bytes may be others than were found. */
@@ -103,20 +111,37 @@ export class PartFile {
   #isClosed = false
   /** It was committed or discarded: a late note would be one of nothing. */
   #isGone = false
+  /** Whose note it has, until there is something to say: it says whose part this is, and nothing of its bytes. */
+  #run: RunLock | undefined
+  #begunAtMs = performance.now()
+  /** Under way: a lock of its own. */
+  #locking: Promise<void> | undefined
 
-  /** Throws what the disk throws when the note cannot be written. */
-  constructor(descriptor: number, finalPath: string, identity: PartIdentity, adoptedMode: number | undefined) {
+  constructor(
+    descriptor: number,
+    finalPath: string,
+    identity: PartIdentity,
+    { adoptedMode, run }: { readonly adoptedMode?: number | undefined; readonly run?: RunLock },
+  ) {
     this.descriptor = descriptor
     this.finalPath = finalPath
     this.path = `${finalPath}.part`
     this.#controlPath = `${this.path}.json`
     this.#identity = identity
     this.#adoptedMode = adoptedMode
-    const { size, mtimeMs } = fstatSync(descriptor)
+    const { size, mtimeMs, dev, ino } = fstatSync(descriptor)
+    this.#inode = { dev, ino }
     this.#foundBytes = size
     this.foundModifiedMs = mtimeMs
-    this.#adopt()
+    this.#run = run
+    if (run === undefined) this.#adopt()
+  }
+
+  /** Writes its own first note; false when `isFree` and another has come. Throws what the disk throws. */
+  takeNote(isFree: boolean): boolean {
+    if (isFree) return createControl(this.#controlPath, this.#control())
     this.#write()
+    return true
   }
 
   #adopt(): void {
@@ -172,12 +197,18 @@ export class PartFile {
 
   /** False when somebody removed or replaced the part behind our back. */
   get isInPlace(): boolean {
-    return isSameFile(this.descriptor, this.path)
+    try {
+      const { dev, ino } = lstatSync(this.path)
+      return ino === this.#inode.ino && dev === this.#inode.dev
+    } catch {
+      return false
+    }
   }
 
   /** What the file system says, not what anybody claims. */
   lengthOnDisk(): number {
-    return fstatSync(this.descriptor).size
+    this.#seenBytes = fstatSync(this.descriptor).size
+    return this.#seenBytes
   }
 
   /** Room that the file system has set aside for it already. */
@@ -216,13 +247,15 @@ export class PartFile {
 
   #begin(validator: Validator, sizeBytes: number | undefined, completed: readonly Range[]): Failure | undefined {
     this.#hasBegun = true
+    this.#begunAtMs = performance.now()
     try {
       // Also when bytes are kept: what lies beyond them was never recorded and may be anything.
-      ftruncateSync(this.descriptor, completed.at(-1)?.[1] ?? 0)
+      this.#seenBytes = completed.at(-1)?.[1] ?? 0
+      ftruncateSync(this.descriptor, this.#seenBytes)
       this.#completed = completed
       this.#validator = validator
       this.#sizeBytes = sizeBytes
-      this.#write()
+      if (this.#run === undefined) this.#write()
     } catch (error) {
       return diskFailure(error, 'write', this.path)
     }
@@ -231,7 +264,8 @@ export class PartFile {
 
   /** These bytes are there now, as far as the file reaches. */
   record(completed: readonly Range[]): void {
-    this.#completed = without(completed, [this.lengthOnDisk(), Number.POSITIVE_INFINITY])
+    const isSeen = (completed.at(-1)?.[1] ?? 0) <= this.#seenBytes
+    this.#completed = isSeen ? completed : without(completed, [this.lengthOnDisk(), Number.POSITIVE_INFINITY])
   }
 
   /**
@@ -252,14 +286,36 @@ export class PartFile {
     })
   }
 
-  /** Writes the note; a disk that refuses it costs only the next run's head start. */
+  /**
+   * Writes the note, or soon, or not as long as it would save little; a disk that refuses it costs only the next run's
+   * head start.
+   */
   save(): void {
     if (this.#isClosed || this.#isGone) return
+    if (this.#run === undefined) return this.#saveNow()
+    if (!this.#isBrief) this.#locking ??= this.#leaveRun(this.#run)
+  }
+
+  /** It has just begun, or it is little and gets its name next: what would be fetched twice is not worth a lock. */
+  get #isBrief(): boolean {
+    const isFresh = performance.now() - this.#begunAtMs < BRIEF_MS
+    return this.completedBytes < BRIEF_BYTES && (isFresh || this.isComplete)
+  }
+
+  /** The run's note gives way to one of its own, which needs a lock of its own. */
+  async #leaveRun(run: RunLock): Promise<void> {
+    const lock = await run.lock(this.descriptor)
+    this.#locking = undefined
+    // Another run may hold it for the moment in which it looks whose part this is.
+    if (lock === 'locked' && !this.#isClosed && !this.#isGone) this.#saveNow()
+  }
+
+  #saveNow(): void {
     try {
       this.#write()
     } catch (error) {
       const { kind } = diskFailure(error, 'write', this.#controlPath)
-      if (kind === 'disk-full') this.#overwrite()
+      if (kind === 'disk-full' && this.#run === undefined) this.#overwrite()
     }
   }
 
@@ -325,8 +381,11 @@ export class PartFile {
         return failed(taken)
       }
       this.#isGone = true
-      if (options.fsync === 'file') await syncDirectory(dirname(finalPath))
-      rmSync(this.#controlPath, { force: true })
+      try {
+        if (options.fsync === 'file') await syncDirectory(dirname(finalPath))
+      } finally {
+        this.#removeNote()
+      }
     } catch (error) {
       return failed(diskFailure(error, 'finish', finalPath))
     }
@@ -342,7 +401,7 @@ export class PartFile {
     if (standing?.kind === 'missing') {
       // While it has both names, this note says which they are: a crash just then is made good by the next run.
       this.name = basename(finalPath)
-      this.#write()
+      if (this.#run === undefined) this.#write()
       return moveToFreeName(this.path, finalPath) ? undefined : taken
     }
     renameSync(this.path, finalPath)
@@ -352,32 +411,56 @@ export class PartFile {
   /** Forgets the part: the target is as it should be without it. */
   discard(): void {
     // Another run may have taken the name meanwhile: then both files are its own.
-    if (!isSameFile(this.descriptor, this.path)) return
+    if (!this.isInPlace) return
     this.#isGone = true
     try {
       rmSync(this.path)
-      rmSync(this.#controlPath, { force: true })
+      this.#removeNote()
     } catch (error) {
       diskFailure(error, 'remove', this.path)
     }
   }
 
   /** Frees the lock. An empty part is of no use to anybody and goes. */
-  close(): void {
+  async close(): Promise<void> {
     if (this.#isClosed) return
+    this.#isClosed = true
+    // Who locks for us has our descriptor, and would hold the part for a moment longer.
+    if (this.#locking !== undefined) await this.#locking
     if (this.#isForeign && !this.#hasBegun && !this.#isGone && this.isInPlace) {
       // No answer came, and what was to be continued is as it was found.
-      if (this.#adoptedMode === undefined) rmSync(this.#controlPath, { force: true })
+      if (this.#adoptedMode === undefined) this.#removeNote()
       else giveBack(this.path, this.finalPath, this.#adoptedMode)
-    } else if (existsSync(this.path)) {
-      if (this.completedBytes === 0) this.discard()
-    } else rmSync(this.#controlPath, { force: true })
-    this.#isClosed = true
+    } else if (!this.#isGone) this.#leave()
+    this.#endRun()
     closeSync(this.descriptor)
+  }
+
+  /** What is there is for the next attempt. */
+  #leave(): void {
+    if (!existsSync(this.path)) return this.#removeNote()
+    // From here on it is nobody's, which is not what the run's note says.
+    if (this.completedBytes > 0 && this.#run !== undefined && this.isInPlace) this.#saveNow()
+    if (this.completedBytes === 0 || this.#run !== undefined) this.discard()
+  }
+
+  #removeNote(): void {
+    try {
+      unlinkSync(this.#controlPath)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
+    this.#endRun()
   }
 
   #write(): void {
     writeControl(this.#controlPath, this.#control())
+    this.#endRun()
+  }
+
+  #endRun(): void {
+    this.#run?.takeBack()
+    this.#run = undefined
   }
 
   #control(): Control {

@@ -10,6 +10,7 @@ import type { IndependentCounts, Outcome, RunEvent, RunHeader } from '../core/ev
 import { OUTCOMES } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe, FAILURE_KINDS } from '../core/failure.ts'
+import { ISOLATIONS } from '../core/isolation-name.ts'
 
 /** A run as its log's first line and its end tell it. */
 export interface PastRun {
@@ -66,10 +67,16 @@ function hasKnownKind(value: unknown): value is Failure {
   return v.is(v.looseObject({ kind: v.picklist(FAILURE_KINDS) }), value)
 }
 
+/** Runs from before there was a choice had processes. */
+const unit = v.fallback(v.nullable(v.picklist(ISOLATIONS)), 'process')
+
 const attemptRecord = v.looseObject({
   n: number,
   task,
+  unit,
   pid: maybeNumber,
+  thread: maybeNumber,
+  boot_ms: maybeNumber,
   url: text,
   started: count,
   ended: count,
@@ -126,7 +133,7 @@ const runHeader = v.looseObject({
   id: text,
   version: text,
   node: v.fallback(text, ''),
-  mode: v.fallback(text, ''),
+  mode: v.fallback(v.picklist(ISOLATIONS), 'process'),
   sandbox: v.fallback(text, ''),
   insecure: flag,
   argv: v.fallback(v.array(v.string()), []),
@@ -161,7 +168,9 @@ const runEvent = v.variant('type', [
     ...ofJob,
     n: number,
     task,
+    unit,
     pid: maybeNumber,
+    thread: maybeNumber,
     url: text,
     range: maybeByteRange,
   }),
@@ -173,7 +182,7 @@ const runEvent = v.variant('type', [
     status: number,
     answer: text,
   }),
-  v.looseObject({ type: v.literal('signal-sent'), ...ofJob, n: number, pid: number, signal: text, reason: text }),
+  v.looseObject({ type: v.literal('signal-sent'), ...ofJob, n: number, pid: maybeNumber, signal: text, reason: text }),
   v.looseObject({ type: v.literal('attempt-ended'), ...ofJob, attempt: attemptRecord }),
   v.looseObject({
     type: v.literal('retry-planned'),

@@ -34,6 +34,7 @@ import { lineRanges } from './line-ranges.ts'
 import { bootId } from './liveness.ts'
 import { syncFileSystem } from './part-file.ts'
 import { RateLimiter } from './rate-limiter.ts'
+import { RunLock } from './run-lock.ts'
 import type { Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import type { Settings } from './settings.ts'
@@ -135,15 +136,16 @@ class Run implements RunControls {
       isolation: parts.isolation,
       deadlines: this.#deadlines,
       hardening: parts.hardening,
+      runLock: new RunLock(settings.dir, { version: settings.version, bootId: bootId() }, parts.hardening),
       state: parts.state,
       world,
       bootId: bootId(),
       emit: (event) => this.#emit(event),
       onChild: (child) => {
-        if (child.pid !== undefined) this.#counts.spawned++
+        if (child.unit !== undefined) this.#counts.spawned++
       },
       onReaped: (end) => {
-        if (end.pid === undefined) return
+        if (end.unit === undefined) return
         if (end.wasReaped) this.#counts.reaped++
         else this.#counts.abandoned++
       },
@@ -208,8 +210,11 @@ class Run implements RunControls {
 
   /** Every child is joined before anything is reported; one that cannot be reaped would be waited for for ever. */
   async #join(): Promise<void> {
-    if (this.#counts.abandoned === 0) await this.#parts.isolation.close()
+    // Bounded where there are children that cannot be reaped, except with a process each.
+    const { isolation } = this.#parts
+    if (this.#counts.abandoned === 0 || isolation.name !== 'process') await isolation.close()
     this.#deadlines.close()
+    this.#context.runLock.close()
   }
 
   #untilRunDeadline(runDeadlineMs: number): number {
@@ -305,10 +310,10 @@ class Run implements RunControls {
       })
     }
     state.attempt++
-    const { job, mirror, attempt, waitMs, startOver } = state
+    const { job, mirror, attempt, waitMs, startOver, isAlone } = state
     const fault = faultFor(settings, job.line, attempt)
     const seat = this.#seats.take(start.host)
-    const run = new JobRun(this.#context, { job, mirror, attempt, waitMs, startOver, fault, seat })
+    const run = new JobRun(this.#context, { job, mirror, attempt, waitMs, startOver, fault, isAlone, seat })
     state.run = run
     run.run().then(
       (result) => this.#inbox.push({ on: 'job-run-ended', start, result }),
@@ -354,6 +359,7 @@ class Run implements RunControls {
       attempt: 0,
       waitMs: 0,
       startOver: false,
+      isAlone: false,
       resumedFromBytes: undefined,
       furthestBytes: 0,
       run: undefined,
@@ -451,7 +457,10 @@ class Run implements RunControls {
     if (lacksRoom) this.#schedule.shrinkToRunning()
     this.#seats.free(seat, result.isSeatLost)
 
-    const isUncounted = lacksRoom || verdict?.isUncounted === true
+    state.isAlone ||= result.isSuspect
+    // The try is that of the attempt it gets alone.
+    const isSuspect = failure?.kind === 'suspect'
+    const isUncounted = lacksRoom || isSuspect || verdict?.isUncounted === true
     const hasAdvanced = result.keptBytes - state.furthestBytes >= ADVANCE_BYTES
     state.furthestBytes = Math.max(state.furthestBytes, result.keptBytes)
     // Several children may have worked on it: that was one try.

@@ -3,6 +3,7 @@
 import type { AttemptLimits } from '../core/attempt.ts'
 import type { AuthMode, UserPassword } from '../core/credentials.ts'
 import type { Fault } from '../core/fault.ts'
+import type { IsolationName } from '../core/isolation-name.ts'
 import type { ProxyRules } from '../core/proxy.ts'
 import type { Headers } from '../core/validator.ts'
 import type { ClientCertificate } from '../protocol/message.ts'
@@ -20,7 +21,9 @@ export interface Settings {
   /** Absolute: the list and whatever else the run reads or writes beside the downloads, which may have none of these names. */
   readonly ownFiles: readonly string[]
   readonly version: string
-  /** Children run under the permission model. */
+  /** What keeps downloads apart; `auto`: a process each, unless the list is long. */
+  readonly isolate: 'auto' | IsolationName
+  /** Children run under the permission model, where they are processes. */
   readonly isStrict: boolean
   readonly jobs: number
   readonly maxPerHost: number
@@ -87,6 +90,7 @@ export interface Settings {
 
 /** What holds where nothing is asked for; the command line's help and the library share it. */
 export const DEFAULTS = Object.freeze({
+  isolate: 'auto',
   jobs: 8,
   maxPerHost: 6,
   split: 4,

@@ -49,6 +49,8 @@ export interface TransferOptions {
   readonly part: PartFile
   readonly seat: Seat
   readonly fault: Fault | undefined
+  /** Its children get processes of their own. */
+  readonly isAlone: boolean
   /** Children at once, at most. */
   readonly split: number
   /** An answer begins the file or goes on with it; before the first of its bytes. */
@@ -68,6 +70,8 @@ export class Transfer {
   readonly warnings: string[] = []
   /** Bytes that were there when the first response began, and were kept. */
   resumedFromBytes = 0
+  /** One of its children ended together with others that shared its process. */
+  isSuspect: boolean
   readonly #context: TransferContext
   readonly #options: TransferOptions
   readonly #fetches = new Map<number, Fetch>()
@@ -103,6 +107,7 @@ export class Transfer {
   constructor(context: TransferContext, options: TransferOptions) {
     this.#context = context
     this.#options = options
+    this.isSuspect = options.isAlone
     this.#seat = options.seat
     this.#syncedAtMs = context.world.monotonicMs()
     this.#events = {
@@ -255,6 +260,7 @@ export class Transfer {
         seat,
         waitMs: isFirst ? waitMs : 0,
         fault: isFirst ? fault : undefined,
+        isAlone: this.isSuspect,
         part,
       },
       this.#events,
@@ -377,6 +383,7 @@ export class Transfer {
     fetch.reaches(this.#reachOf(fetch))
     const { failure, record, isAbandoned } = fetch.conclude(childEnd, fetch.errand.isSole ? this.resumedFromBytes : 0)
     this.records.push(record)
+    this.isSuspect ||= failure?.kind === 'suspect'
     if (this.#plan !== undefined && (fetch !== this.#sole || fetch.exchange.isReceiving)) {
       this.#perform(this.#plan.ended(fetch.id))
       part.record(this.#plan.completed)
@@ -427,7 +434,8 @@ export class Transfer {
   /** A child failed while others go on: they bring its bytes too, and it is replaced later, if at all. */
   #onSetback(fetch: Fetch, failure: Failure): void {
     const { settings, world } = this.#context
-    if (failure.kind === 'not-needed') return
+    // Neither server nor mirror had anything to do with it.
+    if (failure.kind === 'not-needed' || failure.kind === 'suspect') return
     const { mirror, isSole } = fetch.errand
     const isUseless = !isSole && (!isTransient(failure) || (isConnectFailure(failure) && this.loads[mirror] === 0))
     if (isUseless && this.#options.job.urls.length === 1) this.#isRangeable = false

@@ -250,7 +250,7 @@ export class Verification implements RunControls {
   }
 
   async #digest(reading: Reading, path: string, { checksum, sizeBytes }: ExpectedDigest): Promise<Digest> {
-    const order = { job: reading.job, attempt: 1, path, sizeBytes, algorithm: checksum.algorithm }
+    const order = { job: reading.job, attempt: 1, path, sizeBytes, algorithm: checksum.algorithm, isAlone: false }
     const digest = await digestFile(this.#context, order, (child) => {
       reading.child = child
       if (this.#signal !== undefined) child.stop({ kind: 'cancelled', signal: this.#signal })

@@ -1,6 +1,5 @@
 // Proves that a body comes to the file whole and counted, whichever way its bytes take. The same cases run on every way.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
@@ -12,6 +11,8 @@ import { type Claim, type FetchOptions, PlayedSupervisor, type Receive } from '.
 export interface Way {
   readonly server: () => FaultServer
   readonly options: () => Partial<FetchOptions>
+  /** For a case that has to see its connection being made. */
+  readonly fresh?: () => Partial<FetchOptions>
   /** Whether a body of known length goes past Node's parser. */
   readonly isTakenOver: boolean
   /** A proxy is in between, and tells a reset as an end; it may keep its own connection to the origin for a while. */
@@ -29,7 +30,7 @@ const truncated = (receivedBytes: number, expectedBytes?: number, code = 'ECONNR
   failure: { kind: 'truncated', receivedBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }), code },
 })
 
-export function bodyCases({ server, options, isTakenOver, hasProxy }: Way): void {
+export function bodyCases({ server, options, fresh, isTakenOver, hasProxy }: Way): void {
   function ask(path: string, more: Partial<FetchOptions> = {}): PlayedSupervisor {
     const child = new PlayedSupervisor({ url: server().url(path), ...options(), ...more })
     children.push(child)
@@ -344,13 +345,13 @@ export function bodyCases({ server, options, isTakenOver, hasProxy }: Way): void
   test.each(['/ok?size=40000000', '/endless'])('what nobody wants yet is left to the network: %s', async (path) => {
     let socket: Socket | undefined
     const keep = (message: unknown) => {
-      if (typeof message !== 'object' || message === null || !('response' in message)) return
-      if (message.response instanceof IncomingMessage) socket = message.response.socket
+      if (typeof message !== 'object' || message === null || !('socket' in message)) return
+      if (message.socket instanceof Socket) socket ??= message.socket
     }
-    subscribe('http.client.response.finish', keep)
-    const child = ask(path)
+    subscribe('net.client.socket', keep)
+    const child = ask(path, fresh?.())
     await child.said('head')
-    unsubscribe('http.client.response.finish', keep)
+    unsubscribe('net.client.socket', keep)
     const readBytes = () => socket?.bytesRead
     await sleep(50)
     expect(readBytes(), 'while the supervisor thinks').toBeLessThan(10 ** 6)

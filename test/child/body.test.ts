@@ -1,6 +1,7 @@
-// Runs the cases of a body over plain sockets and TLS, past the parser and through it.
+// Runs the cases of a body over plain sockets and TLS: past Node's parser, through it, and by the plain exchange.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe } from 'vitest'
+import { plainExchange } from '../../src/child/plain-exchange.ts'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
 import { type Certificates, selfSignedCa } from '../fixtures/servers.ts'
 import { bodyCases } from './body.cases.ts'
@@ -18,16 +19,25 @@ afterAll(async () => {
   certificates.remove()
 })
 
-describe.each([
-  { scheme: 'http', takeover: true },
-  { scheme: 'http', takeover: false },
-  { scheme: 'https', takeover: true },
-  { scheme: 'https', takeover: false },
-] as const)('over $scheme, takeover: $takeover', ({ scheme, takeover }) => {
-  bodyCases({
-    server: () => servers[scheme],
-    options: () => ({ takeover, ...(scheme === 'https' ? { ca: readFileSync(certificates.caPath, 'utf8') } : {}) }),
-    isTakenOver: takeover,
-    hasProxy: false,
+describe.each(['http', 'https'] as const)('over %s', (scheme) => {
+  const trust = () => (scheme === 'https' ? { ca: readFileSync(certificates.caPath, 'utf8') } : {})
+  const server = () => servers[scheme]
+
+  describe.each([
+    ['past the parser', true],
+    ['through the parser', false],
+  ])('%s', (_, takeover) => {
+    bodyCases({ server, options: () => ({ takeover, ...trust() }), isTakenOver: takeover, hasProxy: false })
+  })
+
+  describe('by the plain exchange', () => {
+    const openPlain = plainExchange()
+    bodyCases({
+      server,
+      options: () => ({ openPlain, ...trust() }),
+      fresh: () => ({ openPlain: plainExchange() }),
+      isTakenOver: true,
+      hasProxy: false,
+    })
   })
 })

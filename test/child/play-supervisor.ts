@@ -2,6 +2,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { OpenPlain } from '../../src/child/request.ts'
 import { serve } from '../../src/child/serve.ts'
 import type { ChildMessage, Command, FetchTask } from '../../src/protocol/message.ts'
 import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
@@ -14,6 +15,8 @@ export type Claim = Said<'done' | 'failed' | 'refused'>
 export interface FetchOptions extends Partial<Omit<FetchTask, 'kind' | 'beatMs' | 'url'>> {
   readonly url: string
   readonly takeover?: boolean
+  readonly openPlain?: OpenPlain
+  readonly beforeBody?: (stopped: AbortSignal) => Promise<void>
   /** Instead of a new temporary file. */
   readonly path?: string
   readonly openFlags?: string
@@ -29,7 +32,7 @@ export class PlayedSupervisor {
   readonly #watchers = new Set<() => void>()
   #command: (command: Command) => void = () => {}
 
-  constructor({ takeover = true, path, openFlags = 'w+', ...fetch }: FetchOptions) {
+  constructor({ takeover = true, openPlain, beforeBody, path, openFlags = 'w+', ...fetch }: FetchOptions) {
     this.#path = path ?? join(this.#scratch, 'part')
     this.#descriptor = openSync(this.#path, openFlags)
     this.#hasLeft = new Promise((resolve) => {
@@ -44,7 +47,12 @@ export class PlayedSupervisor {
           },
           leave: resolve,
         },
-        { descriptor: this.#descriptor, takeover },
+        {
+          descriptor: this.#descriptor,
+          takeover,
+          ...(openPlain === undefined ? {} : { openPlain }),
+          ...(beforeBody === undefined ? {} : { beforeBody }),
+        },
       )
     })
     this.send({
@@ -95,10 +103,15 @@ export class PlayedSupervisor {
     this.send({ type: 'receive', offsetBytes: 0, lengthBytes, skipBytes: 0, ...want })
   }
 
-  /** The last word; the file is closed then. */
-  async claim(): Promise<Claim> {
+  /** The file is closed then. */
+  async left(): Promise<void> {
     await this.#hasLeft
     closeSync(this.#descriptor)
+  }
+
+  /** The last word. */
+  async claim(): Promise<Claim> {
+    await this.left()
     const claim = this.messages.at(-1)
     if (claim?.type !== 'done' && claim?.type !== 'failed' && claim?.type !== 'refused') throw new Error('no claim')
     return claim

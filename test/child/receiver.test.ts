@@ -8,6 +8,7 @@ import type { OpenResponse } from '../../src/child/request.ts'
 import { bodyOf } from '../fixtures/fault-server.ts'
 
 const SLICE_BYTES = 256 * 1024
+const UNSTOPPED = new AbortController().signal
 
 let scratch: string
 let path: string
@@ -45,7 +46,13 @@ function playedResponse() {
 
 function startReceiver(lengthBytes: number, bytesPerSecond: number | null) {
   const { response, played } = playedResponse()
-  const receiver = new BodyReceiver(response, descriptor, { offsetBytes: 0, lengthBytes, skipBytes: 0 }, bytesPerSecond)
+  const receiver = new BodyReceiver(
+    response,
+    descriptor,
+    { offsetBytes: 0, lengthBytes, skipBytes: 0 },
+    bytesPerSecond,
+    UNSTOPPED,
+  )
   return { receiver, played, result: receiver.receive() }
 }
 
@@ -172,7 +179,7 @@ describe('a result', () => {
   test('comes when the disk refuses what was waiting', async () => {
     const { response, played } = playedResponse()
     const full = openSync('/dev/full', 'w')
-    const receiver = new BodyReceiver(response, full, { offsetBytes: 0, lengthBytes: 9, skipBytes: 0 }, 1)
+    const receiver = new BodyReceiver(response, full, { offsetBytes: 0, lengthBytes: 9, skipBytes: 0 }, 1, UNSTOPPED)
     const result = receiver.receive()
     played.push(bodyOf(9))
     await vi.advanceTimersByTimeAsync(2000)
@@ -201,7 +208,13 @@ describe('a result', () => {
 
   test('comes before the start when a limit was heard that early', async () => {
     const { response, played } = playedResponse()
-    const receiver = new BodyReceiver(response, descriptor, { offsetBytes: 7, lengthBytes: 9, skipBytes: 0 }, null)
+    const receiver = new BodyReceiver(
+      response,
+      descriptor,
+      { offsetBytes: 7, lengthBytes: 9, skipBytes: 0 },
+      null,
+      UNSTOPPED,
+    )
     expect(receiver.limit(3)).toBe(7)
     expect(await receiver.receive()).toEqual({ ok: true, bytes: 0 })
     expect(played.discard).toHaveBeenCalledOnce()

@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Want, Writer } from '../../src/child/writer.ts'
 import { bodyOf } from '../fixtures/fault-server.ts'
+import fc from '../fixtures/property.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'mpdl-writer-'))
 let descriptor: number

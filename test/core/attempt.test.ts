@@ -494,7 +494,58 @@ describe('the verdict', () => {
     [
       'abandoned outranks a claim: nobody knows what still writes',
       [READY, DONE, fires('linger'), fires('grace'), fires('reap')],
-      { failure: { kind: 'abandoned', pid: 0, afterMs: 5001 }, lingered: true },
+      { failure: { kind: 'abandoned', afterMs: 5001 }, lingered: true },
+    ],
+    [
+      'what is abandoned is named by its pid where it has one',
+      [{ on: 'spawned', pid: 42 }, READY, DONE, fires('linger'), fires('grace'), fires('reap')],
+      { failure: { kind: 'abandoned', pid: 42, afterMs: 5001 } },
+    ],
+    [
+      'a shared process that died makes suspects of all that ran there',
+      [READY, { on: 'end', end: { signal: 'SIGSEGV', outOfMemory: false, others: 7 } }],
+      { failure: { kind: 'suspect', others: 7, how: 'CRASHED the child died of SIGSEGV' } },
+    ],
+    [
+      'a shared process that hangs may hang because of any of them',
+      [READY, fires('heartbeat'), { on: 'end', end: { signal: 'SIGKILL', outOfMemory: false, others: 1 } }],
+      { failure: { kind: 'suspect', others: 1, how: 'HUNG no heartbeat for 30s' } },
+    ],
+    [
+      'what was stopped for its own sake is no suspect, whoever shared its process',
+      [READY, stop, { on: 'end', end: { outOfMemory: false, others: 7 } }],
+      { failure: CANCELLED },
+    ],
+    [
+      'what stalls and stops when it is told to stalled by itself',
+      [
+        READY,
+        { on: 'phase', phase: 'receiving' },
+        fires('phase'),
+        { on: 'end', end: { outOfMemory: false, others: 7 } },
+      ],
+      { failure: { kind: 'stall' } },
+    ],
+    [
+      'what stalls in a process that has to be killed may stall because of any of them',
+      [
+        READY,
+        { on: 'phase', phase: 'receiving' },
+        fires('phase'),
+        fires('grace'),
+        { on: 'end', end: { signal: 'SIGKILL', outOfMemory: false, others: 7 } },
+      ],
+      { failure: { kind: 'suspect', others: 7 } },
+    ],
+    [
+      'who was alone in a shared process when it died is the culprit',
+      [READY, { on: 'end', end: { signal: 'SIGSEGV', outOfMemory: false, others: 0 } }],
+      { failure: { kind: 'crash-signal', signal: 'SIGSEGV' } },
+    ],
+    [
+      'a claim outlives the death of a shared process',
+      [READY, DONE, { on: 'end', end: { signal: 'SIGSEGV', outOfMemory: false, others: 7 } }],
+      { ok: true },
     ],
   ]
 

@@ -60,3 +60,9 @@ test('five jobs that found no room stop the run, one does not', () => {
   expect(countCrash(streak, 5, failure).broken).toBe('no room on the disk')
   expect(countCrash(countCrash(streak, 5, undefined).streak, 6, failure).broken).toBeUndefined()
 })
+
+test('one death of a shared process is many suspects and no streak, and ends none either', () => {
+  const suspect: Failure = { kind: 'suspect', others: 7, how: '' }
+  expect(outcomeOf(times(50, suspect))).toBeUndefined()
+  expect(outcomeOf([...times(4, SEGV), [9, suspect], [5, SEGV]])).toBe('signal SIGSEGV')
+})

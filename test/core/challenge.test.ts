@@ -1,8 +1,8 @@
 // What servers ask for is understood however they write it, and the strongest of it is answered.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { chooseChallenge, parseChallenges } from '../../src/core/challenge.ts'
+import fc from '../fixtures/property.ts'
 
 const parse = (...values: string[]) =>
   parseChallenges(

@@ -1,8 +1,8 @@
 // Decides whether a cookies.txt means the same after it was read and written.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type CookieRecord, formatCookieFile, mergeCookies, parseCookieFile } from '../../src/core/cookie-file.ts'
+import fc from '../fixtures/property.ts'
 
 const cookie = (change: Partial<CookieRecord> = {}): CookieRecord => ({
   domain: 'example.com',

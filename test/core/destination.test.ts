@@ -1,6 +1,5 @@
 // Decides whether every URL gets a safe, stable name.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   destination,
@@ -12,6 +11,7 @@ import {
 } from '../../src/core/destination.ts'
 import type { EntryOptions } from '../../src/core/job.ts'
 import { parseRow } from '../../src/core/url-list.ts'
+import fc from '../fixtures/property.ts'
 
 const FLAT: NamingRules = { names: 'flat', queryNames: false }
 const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)/i

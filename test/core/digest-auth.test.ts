@@ -2,10 +2,10 @@
 
 import { createHash } from 'node:crypto'
 import { validateHeaderValue } from 'node:http'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { chooseChallenge, parseChallenges } from '../../src/core/challenge.ts'
 import { type DigestHash, digestAuthorization } from '../../src/core/digest-auth.ts'
+import fc from '../fixtures/property.ts'
 
 const NAMES = { MD5: 'md5', 'SHA-256': 'sha256', 'SHA-512-256': 'sha512-256' }
 const hash: DigestHash = (algorithm, bytes) =>

@@ -257,6 +257,7 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     'abandoned',
     false,
     [{ kind: 'abandoned', pid: 42, afterMs: 5000 }, /^ABANDONED pid 42 .* 5s after SIGKILL$/],
+    [{ kind: 'abandoned', afterMs: 5000 }, 'ABANDONED it could not be ended within 5s (--isolate process can)'],
   ],
   'crash-signal': ['crashed', 'crashed', true, [{ kind: 'crash-signal', signal: 'SIGSEGV' }, /^CRASHED .* SIGSEGV$/]],
   'out-of-memory': [
@@ -272,6 +273,13 @@ const TABLE: { readonly [K in FailureKind]: Row<K> } = {
     [{ kind: 'exit-without-result', exitCode: 0 }, /^CRASHED .* exit code 0 and without a result$/],
   ],
   'child-error': ['crashed', 'crashed', true, [{ kind: 'child-error', detail: 'oops' }, /^CRASHED .*: oops$/]],
+  suspect: [
+    'crashed',
+    'crashed',
+    true,
+    [{ kind: 'suspect', others: 1, how: 'CRASHED x' }, 'SUSPECT with 1 other in one process: CRASHED x'],
+    [{ kind: 'suspect', others: 7, how: 'HUNG' }, 'SUSPECT with 7 others in one process: HUNG'],
+  ],
   spawn: [
     'spawn',
     'failed',

@@ -1,8 +1,8 @@
 // Decides whether fingerprints are stable and spread well enough for identities.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fingerprint, hash64 } from '../../src/core/hash.ts'
+import fc from '../fixtures/property.ts'
 
 describe('hash64', () => {
   test('both halves are unsigned 32-bit numbers', () => {

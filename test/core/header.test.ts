@@ -1,9 +1,9 @@
 // Decides whether a caller's header is taken as written, or told why not before a byte moves.
 
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseHeader, parseHeaderLine } from '../../src/core/header.ts'
+import fc from '../fixtures/property.ts'
 
 describe('parseHeaderLine', () => {
   test.each([

@@ -1,8 +1,8 @@
 // Decides whether the heap gives things back in order.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Heap } from '../../src/core/heap.ts'
+import fc from '../fixtures/property.ts'
 
 test('pushes and pops in any mixture behave like a sorted list', () => {
   fc.assert(

@@ -1,10 +1,10 @@
 // Decides whether a host is treated with patience and yet never waited for without end.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Failure } from '../../src/core/failure.ts'
 import type { HostHealth, HostInput, HostRules, HostVerdict } from '../../src/core/host.ts'
 import { capOf, freshHost, hostInputOf, judgeHost } from '../../src/core/host.ts'
+import fc from '../fixtures/property.ts'
 
 const RULES: HostRules = { maxPerHost: 6, retryDelayMs: 2000, retryAfterMaxMs: 600_000 }
 const NOW = 1_000_000

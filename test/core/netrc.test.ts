@@ -1,8 +1,8 @@
 // Whether a netrc file means here what it means to curl; the accepted texts were tried with curl 7.88.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findInNetrc, parseNetrc } from '../../src/core/netrc.ts'
+import fc from '../fixtures/property.ts'
 
 function entriesOf(text: string) {
   const result = parseNetrc(text)

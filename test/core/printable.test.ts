@@ -1,8 +1,8 @@
 // Decides whether text from anywhere can be looked at without harm.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { excerpt, printable, printableAscii, printableJson } from '../../src/core/printable.ts'
+import fc from '../fixtures/property.ts'
 
 const DANGEROUS = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u
 

@@ -1,8 +1,8 @@
 // Decides whether proxies are read as curl reads them, and whether what is wrong with one is told without its password.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { noProxyOf, parseProxy, proxiesFromEnvironment, proxyLabel, routeOf } from '../../src/core/proxy.ts'
+import fc from '../fixtures/property.ts'
 
 describe('parseProxy', () => {
   test.each([

@@ -1,9 +1,9 @@
 // Decides whether a limit is shared out fairly, kept, and not wasted on those who cannot use their share.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { RateUse } from '../../src/core/rate-share.ts'
 import { shareRate } from '../../src/core/rate-share.ts'
+import fc from '../fixtures/property.ts'
 
 const NEW: RateUse = { allowed: undefined, used: 0 }
 const busy = (rate: number): RateUse => ({ allowed: rate, used: rate })

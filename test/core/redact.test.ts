@@ -1,8 +1,8 @@
 // Decides whether secrets are kept from view.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { quoted, redactText, redactUrl } from '../../src/core/redact.ts'
+import fc from '../fixtures/property.ts'
 
 describe('redactUrl', () => {
   test.each([

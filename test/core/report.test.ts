@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type LineRange, OUTCOMES, type Outcome, type RunEvent } from '../../src/core/event.ts'
+import { ISOLATIONS } from '../../src/core/isolation-name.ts'
 import {
   addLines,
   elapsedMs,
@@ -15,6 +15,7 @@ import {
   sumsUp,
 } from '../../src/core/report.ts'
 import { attempt, counts, jobEnded, jobFailed, jobRow, reportOf, runEnded, runStarted, START } from '../events.ts'
+import fc from '../fixtures/property.ts'
 
 const signalSent = (index: number, signal: string): RunEvent => ({
   type: 'signal-sent',
@@ -28,6 +29,8 @@ const signalSent = (index: number, signal: string): RunEvent => ({
 })
 const attemptStarted = (pid: number | null): RunEvent => ({
   type: 'attempt-started',
+  unit: pid === null ? null : 'process',
+  thread: null,
   at: START,
   index: 0,
   line: 1,
@@ -71,7 +74,7 @@ describe('sums', () => {
     })
   })
 
-  test('children are counted when they have a pid, and an abandoned one is not reaped', () => {
+  test('children are counted when they could be started, and an abandoned one is not reaped', () => {
     const ended = (changes: Parameters<typeof attempt>[0]): RunEvent => ({
       type: 'attempt-ended',
       at: START,
@@ -87,7 +90,7 @@ describe('sums', () => {
       attemptStarted(null),
       ended({ pid: 1 }),
       ended({ pid: 2, failure: { kind: 'abandoned', pid: 2, afterMs: 5000 } }),
-      ended({ pid: null }),
+      ended({ unit: null, pid: null }),
     ])
     expect(report.attempts).toEqual({ started: 3, ended: 3, spawned: 2, reaped: 1 })
   })
@@ -115,9 +118,13 @@ describe('sums', () => {
     ])
   })
 
-  test('outside process mode one child may serve many attempts', () => {
-    const report = reportOf([runStarted({ mode: 'pool' }), attemptStarted(7), attemptStarted(7)])
-    expect(sumsUp(report, counts({ spawned: 1, reaped: 1 }))).toEqual(['2 attempts began in the log, 0 of them ended'])
+  test.each(ISOLATIONS)('children are compared one to one with --isolate %s', (mode) => {
+    const report = reportOf([runStarted({ mode }), attemptStarted(1), attemptStarted(1)])
+    expect(sumsUp(report, counts({ spawned: 1, reaped: 1 }))).toEqual([
+      '2 attempts began in the log, 0 of them ended',
+      '1 children were started, the log names 2',
+      '1 children were joined, the log names 0',
+    ])
   })
 
   test('elapsed time is known while the run lives and after its supervisor was killed', () => {

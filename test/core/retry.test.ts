@@ -1,11 +1,11 @@
 // Decides whether failed jobs are tried again as long as it helps, as late as it should be, and no longer.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Failure } from '../../src/core/failure.ts'
 import { isTransient } from '../../src/core/failure.ts'
 import type { RetryDecision, RetryHistory } from '../../src/core/retry.ts'
 import { backoffMs, decideRetry } from '../../src/core/retry.ts'
+import fc from '../fixtures/property.ts'
 
 const POLICY = { tries: 5, retryDelayMs: 2000, retryAfterMaxMs: 600_000 }
 const NOW = 1_000_000

@@ -1,12 +1,12 @@
 // Decides whether the schedule starts what may start and only that, by holding it against a model so naive that
 // it is plainly right.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { HostHealth, HostInput, HostRules } from '../../src/core/host.ts'
 import { capOf, freshHost, judgeHost } from '../../src/core/host.ts'
 import type { Start } from '../../src/core/schedule.ts'
 import { Schedule } from '../../src/core/schedule.ts'
+import fc from '../fixtures/property.ts'
 
 const HOSTS = 4
 

@@ -1,7 +1,7 @@
 // Decides whether any interleaving of children that share a file brings each of its bytes once, and comes to an end.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import fc from '../fixtures/property.ts'
 import type { Reply } from '../fixtures/segment-world.ts'
 import { SegmentWorld } from '../fixtures/segment-world.ts'
 

@@ -1,9 +1,9 @@
 // Decides how missing bytes are shared out, and who starts where: one situation after the other.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Range } from '../../src/core/segment.ts'
 import { SegmentPlan } from '../../src/core/segment-plan.ts'
+import fc from '../fixtures/property.ts'
 
 const one = () => 1
 

@@ -1,6 +1,5 @@
 // Decides whether ranges of bytes are added up as sets of bytes are.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Range } from '../../src/core/segment.ts'
 import {
@@ -12,6 +11,7 @@ import {
   totalBytes,
   without,
 } from '../../src/core/segment.ts'
+import fc from '../fixtures/property.ts'
 
 const SIZE = 40
 const range = fc.tuple(fc.nat(SIZE), fc.nat(SIZE)).map(([a, b]): Range => [a, b])

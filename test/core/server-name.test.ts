@@ -1,9 +1,9 @@
 // Decides whether a server can be trusted with a file's name: it cannot, and gets one all the same.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MAX_NAME_BYTES, safeComponent } from '../../src/core/destination.ts'
 import { safeServerName } from '../../src/core/server-name.ts'
+import fc from '../fixtures/property.ts'
 
 describe('a name from a server', () => {
   test.each([

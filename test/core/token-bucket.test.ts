@@ -1,7 +1,8 @@
 // Proves that a rate holds from the first byte on, whatever the timers do. Time is a number here.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { TokenBucket } from '../../src/core/token-bucket.ts'
+import fc from '../fixtures/property.ts'
 
 /** Takes whatever may pass for a minute, waiting as told plus the lateness of each timer. */
 function drain(bucket: TokenBucket, lateMs: (n: number) => number): { bytes: number; nowMs: number } {

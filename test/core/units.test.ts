@@ -1,8 +1,8 @@
 // Decides whether sizes and durations are read and written as people mean them.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatBytes, formatDuration, parseDuration, parseSize } from '../../src/core/units.ts'
+import fc from '../fixtures/property.ts'
 
 describe('parseSize', () => {
   test.each([

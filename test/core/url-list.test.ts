@@ -1,11 +1,11 @@
 // Decides whether rows are read as written and every mistake is told in full.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Entry, EntryOptions } from '../../src/core/job.ts'
 import { printable } from '../../src/core/printable.ts'
 import { authorityOf, hostKey, lineKind, parseRow } from '../../src/core/url-list.ts'
 import { parseList } from '../fixtures/parse-list.ts'
+import fc from '../fixtures/property.ts'
 
 const HEX = { md5: 'ab'.repeat(16), 'sha-1': 'cd'.repeat(20), 'sha-256': 'ef'.repeat(32), 'sha-512': '01'.repeat(64) }
 

@@ -1,6 +1,5 @@
 // Decides whether versions are told apart, and bytes joined only under a strong validator.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   canRecognise,
@@ -11,6 +10,7 @@ import {
   strongValidator,
   validatorOf,
 } from '../../src/core/validator.ts'
+import fc from '../fixtures/property.ts'
 
 const DATE = 'Sat, 21 Nov 2026 03:00:00 GMT'
 const MINUTE_OLDER = 'Sat, 21 Nov 2026 02:59:00 GMT'

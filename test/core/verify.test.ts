@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { OUTCOMES } from '../../src/core/event.ts'
 import type { Failure } from '../../src/core/failure.ts'
 import type { FileFacts, PartFacts, TargetFacts } from '../../src/core/verify.ts'
 import { expectedDigest, isDoubtful, isWell, judge, VERDICTS } from '../../src/core/verify.ts'
+import fc from '../fixtures/property.ts'
 
 const HEX = 'ab'.repeat(32)
 const OTHER_HEX = 'cd'.repeat(32)

@@ -270,7 +270,7 @@ export function childrenOf(supervisor: number): number[] {
   return processes().filter((pid) => {
     const words = proc(pid, 'cmdline').split('\0')
     // The last, because a permission flag before it ends in the same path.
-    const script = words.findLastIndex((word) => /\/child(?:-faults)?\.cjs$/.test(word))
+    const script = words.findLastIndex((word) => /\/(?:child|child-faults|pool)\.cjs$/.test(word))
     return script > 0 && words[script + 1] === String(supervisor) && stateOf(pid) !== undefined
   })
 }

@@ -1,12 +1,12 @@
 // Decides whether the wire believes nothing that is not exactly a message.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CODINGS } from '../../src/core/coding.ts'
 import { decodeChildMessage, decodeCommand } from '../../src/protocol/decode.ts'
 import { encodeFrame } from '../../src/protocol/frame.ts'
 import type { ChildFailure, ChildMessage, Command } from '../../src/protocol/message.ts'
 import { PROTOCOL_VERSION } from '../../src/protocol/message.ts'
+import fc from '../fixtures/property.ts'
 
 const count = fc.maxSafeNat()
 const text = fc.string({ unit: 'grapheme', maxLength: 80 })

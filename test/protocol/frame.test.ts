@@ -1,10 +1,10 @@
 // Decides whether lines come out as they went in, however the bytes between were cut.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Frame } from '../../src/protocol/frame.ts'
 import { encodeFrame, FrameReader } from '../../src/protocol/frame.ts'
 import { MAX_MESSAGE_BYTES } from '../../src/protocol/message.ts'
+import fc from '../fixtures/property.ts'
 
 const TOO_LONG: Frame = { kind: 'too-long' }
 const line = (text: string): Frame => ({ kind: 'line', line: text })

@@ -29,6 +29,8 @@ const started: RunEvent[] = [
   { type: 'job-started', at: START, index: 0, line: 1, id: 'a', url: 'https://x/1.bin', out: '1.bin' },
   {
     type: 'attempt-started',
+    unit: 'process',
+    thread: null,
     at: START,
     index: 0,
     line: 1,
@@ -63,6 +65,8 @@ describe('silent', () => {
   test('with -v says which bytes a child is sent for when they have an end', () => {
     const start = {
       type: 'attempt-started',
+      unit: 'process',
+      thread: null,
       at: START,
       index: 0,
       line: 1,

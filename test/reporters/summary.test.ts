@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/core/event.ts'
 import {
@@ -11,6 +10,7 @@ import {
   wrapWords,
 } from '../../src/reporters/summary.ts'
 import { attempt, jobEnded, jobFailed, jobRow, reportOf, runEnded, runStarted, START } from '../events.ts'
+import fc from '../fixtures/property.ts'
 
 const MiB = 1024 * 1024
 const numbered = (from: number, count: number, event: (line: number) => RunEvent) =>
@@ -217,7 +217,7 @@ describe('the rest of the story', () => {
   test('no server text reaches the screen raw', () => {
     const evil = 'a\x1b[2J\u202e\nb'
     const report = reportOf([
-      runStarted({ mode: evil, id: evil }),
+      runStarted({ version: evil, id: evil }),
       { type: 'warning', at: START, message: evil },
       { type: 'stopping', at: START, cause: 'halt', reason: evil },
       jobFailed(1, { kind: 'unknown-host', host: evil, code: 'ENOTFOUND' }, { url: `https://${evil}/` }),

@@ -11,7 +11,18 @@ const url = 'https://example.com/a.bin'
 const MiB = 2 ** 20
 const life: RunEvent[] = [
   { type: 'job-started', at: START, ...of, id: 'j', url, out: 'a\x1b.bin' },
-  { type: 'attempt-started', at: START + 5, ...of, n: 1, task: 'fetch', pid: 4242, url, range: [1024, null] },
+  {
+    type: 'attempt-started',
+    unit: 'process',
+    thread: null,
+    at: START + 5,
+    ...of,
+    n: 1,
+    task: 'fetch',
+    pid: 4242,
+    url,
+    range: [1024, null],
+  },
   { type: 'response', at: START + 105, ...of, n: 1, pid: 4242, status: 206, answer: 'bytes taken' },
   { type: 'signal-sent', at: START + 30_105, ...of, n: 1, pid: 4242, signal: 'SIGTERM', reason: 'hang' },
   {
@@ -32,8 +43,24 @@ const life: RunEvent[] = [
     }),
   },
   { type: 'retry-planned', at: START + 30_151, ...of, wait_ms: 2000, reason: 'HUNG', start_over: true, counted: true },
-  { type: 'attempt-started', at: START + 32_151, ...of, n: 2, task: 'hash', pid: null, url, range: null },
-  { type: 'attempt-ended', at: START + 32_152, ...of, attempt: attempt({ n: 2, pid: null, range: null }) },
+  {
+    type: 'attempt-started',
+    unit: 'inline',
+    thread: null,
+    at: START + 32_151,
+    ...of,
+    n: 2,
+    task: 'hash',
+    pid: null,
+    url,
+    range: null,
+  },
+  {
+    type: 'attempt-ended',
+    at: START + 32_152,
+    ...of,
+    attempt: attempt({ n: 2, pid: null, exit_code: null, range: null }),
+  },
   { type: 'retry-planned', at: START + 32_153, ...of, wait_ms: 10, reason: 'x', start_over: false, counted: false },
   { type: 'attempt-ended', at: START + 32_154, ...of, attempt: attempt({ n: 3, exit_code: null, range: null }) },
   { type: 'job-ended', at: START + 40_000, row: jobRow({ ...of, warnings: ['HTML came'], kept: 0 }) },
@@ -43,7 +70,7 @@ const ended = (afterMs: number, changes: Partial<AttemptRecord>): RunEvent => {
   const at = START + afterMs
   return { type: 'attempt-ended', at, ...of, attempt: attempt({ started: START, ended: at, ...changes }) }
 }
-const fetching = { ...of, type: 'attempt-started', n: 1, task: 'fetch' } as const
+const fetching = { ...of, type: 'attempt-started', unit: 'process', thread: null, n: 1, task: 'fetch' } as const
 const answered = { ...of, type: 'response', n: 1 } as const
 const refused: Failure = { kind: 'range-refused', reason: 'another version' }
 const stall: Failure = { kind: 'stall', afterMs: 1000 }
@@ -90,10 +117,10 @@ describe('explain', () => {
       '             HUNG no heartbeat for 30s',
       '             its last words: oh\\x0ano',
       '   +30.151s  waits 2s, then tries again from the start: HUNG',
-      '   +32.151s  attempt 2 (without a process of its own) checks the file',
+      '   +32.151s  attempt 2 (inside mpdl itself) checks the file',
       '   +32.152s  attempt 2 done: 1000 B',
       '   +32.153s  waits 10ms, then tries again where it left off (no try was used): x',
-      '   +32.154s  attempt 3 done: exit code unknown, 1000 B',
+      '   +32.154s  attempt 3 done: 1000 B',
       '   +40.000s  downloaded, 1000 B, proof: length',
       '             warning: HTML came',
     ])
@@ -130,15 +157,45 @@ describe('explain', () => {
   test('of one child after another names no pid twice, and still says who brought which bytes', () => {
     const lines = explainLines([
       { type: 'job-started', at: START, ...of, id: 'j', url, out: 'a' },
-      { type: 'attempt-started', at: START, ...of, n: 1, task: 'fetch', pid: 4242, url, range: [0, null] },
+      {
+        type: 'attempt-started',
+        unit: 'process',
+        thread: null,
+        at: START,
+        ...of,
+        n: 1,
+        task: 'fetch',
+        pid: 4242,
+        url,
+        range: [0, null],
+      },
       ended(1000, { pid: 4242, range: [0, 1000], bytes: 400, result: 'failed' }),
-      { type: 'attempt-started', at: START + 1000, ...of, n: 2, task: 'fetch', pid: null, url, range: [400, null] },
+      {
+        type: 'attempt-started',
+        unit: 'inline',
+        thread: null,
+        at: START + 1000,
+        ...of,
+        n: 2,
+        task: 'fetch',
+        pid: null,
+        url,
+        range: [400, null],
+      },
       { type: 'response', at: START + 1000, ...of, n: 2, pid: null, status: 206, answer: 'receive' },
-      ended(2000, { n: 2, pid: null, started: START + 1000, range: [400, null], bytes: 0, result: 'failed' }),
+      ended(2000, {
+        n: 2,
+        pid: null,
+        exit_code: null,
+        started: START + 1000,
+        range: [400, null],
+        bytes: 0,
+        result: 'failed',
+      }),
     ])
     expect(lines.slice(3)).toEqual([
       '    +1.000s  attempt 1 failed: exit code 0, 400 B',
-      '    +1.000s  attempt 2 (without a process of its own) asks for https://example.com/a.bin from byte 400',
+      '    +1.000s  attempt 2 (inside mpdl itself) asks for https://example.com/a.bin from byte 400',
       '    +1.000s  attempt 2: HTTP 206, receive',
       '    +2.000s  attempt 2 failed: 0 B',
       '             bytes  brought   pid    began    ended  result',

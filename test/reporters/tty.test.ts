@@ -1,5 +1,4 @@
 import { Writable } from 'node:stream'
-import fc from 'fast-check'
 import sliceAnsi from 'slice-ansi'
 import stringWidth from 'string-width'
 import { describe, expect, test } from 'vitest'
@@ -8,6 +7,7 @@ import { freshReport, step } from '../../src/core/report.ts'
 import type { FrameStyle, TtyOptions } from '../../src/reporters/tty.ts'
 import { createTtyReporter, frameLines, isUtf8Locale, physicalRows } from '../../src/reporters/tty.ts'
 import { jobFailed, runEnded, runStarted, START } from '../events.ts'
+import fc from '../fixtures/property.ts'
 
 const MiB = 2 ** 20
 const ruler = { width: (text: string) => stringWidth(text), slice: sliceAnsi }
@@ -294,6 +294,8 @@ describe('on a terminal', () => {
     const { index, line } = downloading()
     tell({
       type: 'attempt-started',
+      unit: 'process',
+      thread: null,
       at: START,
       index,
       line,

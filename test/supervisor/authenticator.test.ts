@@ -3,13 +3,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parseChallenges } from '../../src/core/challenge.ts'
 import type { AuthMode } from '../../src/core/credentials.ts'
 import type { EntryOptions, Job } from '../../src/core/job.ts'
 import type { Headers } from '../../src/core/validator.ts'
 import { Authenticator, type AuthenticatorOptions, type Login } from '../../src/supervisor/authenticator.ts'
+import fc from '../fixtures/property.ts'
 
 const URL_A = 'http://h.example/a?b=1'
 const USER = { user: 'u', password: 'CANARY' }

@@ -21,11 +21,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { parseCookieFile } from '../../src/core/cookie-file.ts'
 import { detectHardening } from '../../src/isolation/hardening.ts'
 import { type CookieJar, openCookieJar } from '../../src/supervisor/cookie-jar.ts'
+import fc from '../fixtures/property.ts'
 import { findProgram, requireServer } from '../fixtures/servers.ts'
 
 let dir: string

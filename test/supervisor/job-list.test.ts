@@ -17,12 +17,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { destination, foldKey } from '../../src/core/destination.ts'
 import { fingerprint } from '../../src/core/hash.ts'
 import { type JobList, type ListRules, type ListSource, openJobList } from '../../src/supervisor/job-list.ts'
 import { parseList } from '../fixtures/parse-list.ts'
+import fc from '../fixtures/property.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'mpdl-job-list-'))
 const spoolDir = join(dir, 'spool')

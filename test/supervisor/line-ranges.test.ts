@@ -1,8 +1,8 @@
 // Decides whether many rows of one fate are told in few words and none is lost or told twice.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { lineRanges } from '../../src/supervisor/line-ranges.ts'
+import fc from '../fixtures/property.ts'
 
 const lineOf = (index: number) => index * 2 + 1
 

@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/core/event.ts'
 import {
@@ -15,6 +14,7 @@ import {
   resolveRun,
 } from '../../src/supervisor/past-runs.ts'
 import { attempt, jobEnded, jobFailed, jobRow, runEnded, runHeader, runStarted, START } from '../events.ts'
+import fc from '../fixtures/property.ts'
 
 let dir: string
 
@@ -52,7 +52,17 @@ const ofJob = { at: START, index: 0, line: 1 }
 const EVERY_KIND: readonly RunEvent[] = [
   runStarted(),
   { type: 'job-started', ...ofJob, id: 'j', url: 'u', out: 'o' },
-  { type: 'attempt-started', ...ofJob, n: 1, task: 'fetch', pid: 5, url: 'u', range: [7, null] },
+  {
+    type: 'attempt-started',
+    unit: 'process',
+    thread: null,
+    ...ofJob,
+    n: 1,
+    task: 'fetch',
+    pid: 5,
+    url: 'u',
+    range: [7, null],
+  },
   { type: 'response', ...ofJob, n: 1, pid: 5, status: 200, answer: 'taken' },
   { type: 'signal-sent', ...ofJob, n: 1, pid: 5, signal: 'SIGTERM', reason: 'hang' },
   { type: 'attempt-ended', ...ofJob, attempt: attempt({ failure: { kind: 'hang', afterMs: 1 }, range: [7, 9] }) },
@@ -89,7 +99,7 @@ describe('an event', () => {
   test('of a version that knew no ranges has none, and a range that is none is not believed', () => {
     const { range: _, ...record } = attempt()
     const read = (event: object) => decodeEvent(JSON.stringify({ ...ofJob, ...event }))
-    const started = { type: 'attempt-started', n: 1, task: 'fetch', pid: 5, url: 'u' }
+    const started = { type: 'attempt-started', unit: 'process', thread: null, n: 1, task: 'fetch', pid: 5, url: 'u' }
     expect(read({ ...started, resumed_from: 1024 })).toMatchObject({ range: null })
     expect(read({ type: 'response', n: 1, status: 200, answer: 'taken' })).toMatchObject({ pid: null })
     expect(read({ type: 'attempt-ended', attempt: record })).toMatchObject({ attempt: { range: null } })

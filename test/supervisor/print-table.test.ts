@@ -1,8 +1,8 @@
 // Decides whether what was added under a fingerprint is found, and nothing else.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ABSENT, PrintTable } from '../../src/supervisor/print-table.ts'
+import fc from '../fixtures/property.ts'
 
 const WORD = 2 ** 32 - 1
 

@@ -1,9 +1,9 @@
 // Decides whether --limit-rate is shared out fairly among those who transfer, and never exceeded.
 
-import fc from 'fast-check'
 import { beforeEach, expect, test } from 'vitest'
 import type { Limited } from '../../src/supervisor/rate-limiter.ts'
 import { RateLimiter } from '../../src/supervisor/rate-limiter.ts'
+import fc from '../fixtures/property.ts'
 
 class Child implements Limited {
   positionBytes = 0

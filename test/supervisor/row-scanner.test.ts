@@ -1,9 +1,9 @@
 // Decides whether rows are cut where they end, however their bytes come.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ListText } from '../../src/supervisor/list-text.ts'
 import { parseRawRow, type RawRow, RowScanner } from '../../src/supervisor/row-scanner.ts'
+import fc from '../fixtures/property.ts'
 
 /** The bytes in pieces of the given lengths, over and over. */
 function dripping(bytes: Buffer, pieces: readonly number[]): ListText {

@@ -83,7 +83,7 @@ export class Puppet {
 
   /** Writes up to the position `to` of the file, and does not live to say so. */
   writeSilently(to: number): void {
-    writeSync(this.#child.order.descriptor, FILE, this.#position, to - this.#position, this.#position)
+    writeSync(this.#child.order.file.descriptor, FILE, this.#position, to - this.#position, this.#position)
   }
 
   /** Brings what is left and leaves. */

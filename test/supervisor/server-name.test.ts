@@ -1,8 +1,8 @@
 // Decides whether a Content-Disposition is read as RFC 6266 and RFC 8187 say, and whether a broken one does no harm.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { suggestedName } from '../../src/supervisor/server-name.ts'
+import fc from '../fixtures/property.ts'
 
 /** As Node gives it: every byte a character. */
 const onTheWire = (text: string) => Buffer.from(text).toString('latin1')

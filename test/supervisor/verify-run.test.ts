@@ -47,10 +47,10 @@ const ready: Script = { start: (child) => child.say({ type: 'ready', version: PR
 
 /** Hashes what it was given, and leaves. */
 function hash(child: ScriptedChild): void {
-  const { task, descriptor } = child.order
+  const { task, file } = child.order
   if (task.kind !== 'hash') throw new Error('it was told to download')
-  const bytes = Buffer.alloc(Math.min(task.sizeBytes, fstatSync(descriptor).size))
-  readSync(descriptor, bytes, 0, bytes.length, 0)
+  const bytes = Buffer.alloc(Math.min(task.sizeBytes, fstatSync(file.descriptor).size))
+  readSync(file.descriptor, bytes, 0, bytes.length, 0)
   const digests = Object.fromEntries(
     task.algorithms.map((name) => [name, createHash(name.replace('-', '')).update(bytes).digest('hex')]),
   )
