@@ -1,5 +1,5 @@
 // One plain GET and its reply on a connection that may be used again. What is not plain is the business of request.ts;
-// what is comes to the same, at a third of the price.
+// what is comes to the same, at a fifth of the price.
 
 import type { Request } from '../protocol/message.ts'
 import { type Connection, Connections, type ConnectionUser } from './connections.ts'

@@ -2,12 +2,11 @@
 // Knows nothing of what is said in them.
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import type { Decoded } from '../protocol/decode.ts'
+import { decodeOrder } from '../protocol/decode.ts'
 import { encodeFrame } from '../protocol/frame.ts'
 import type { Command } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
 import type { SharedOrder, SharedReport } from '../protocol/shared-wire.ts'
-import { orderSchema } from '../protocol/shared-wire.ts'
 import { diskFailureOf } from './failure-of.ts'
 import { plainExchange } from './plain-exchange.ts'
 import type { Serve } from './serve.ts'
@@ -67,11 +66,6 @@ export function servePool(serve: Serve, parentPid: number): void {
     if (order.type === 'open') open(order)
     else conversations.get(order.id)?.(order.command)
   })
-}
-
-function decodeOrder(line: string): Decoded<SharedOrder> {
-  const result = orderSchema['~standard'].validate(JSON.parse(line))
-  return 'value' in result ? { ok: true, message: result.value } : { ok: false, detail: 'no order' }
 }
 
 /** Neither makes nor changes it, follows no link, and waits for no other end of a pipe that took its place. */

@@ -1,7 +1,7 @@
 // Decides how a child is wrapped on this machine: limits, death with its parent, the permission model, a clean
 // environment. Finds out what is there by looking; `mpdl doctor` proves it by trying.
 
-import { accessSync, constants, readlinkSync } from 'node:fs'
+import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Hardening {
@@ -11,6 +11,8 @@ export interface Hardening {
   readonly flock: string | undefined
   /** Of util-linux: sets aside room on the disk. */
   readonly fallocate: string | undefined
+  /** What a child may open at most; undefined where nobody tells how much it could be. */
+  readonly maxDescriptors: number | undefined
   /** Whether this Node can deny a child everything but its descriptors. */
   readonly hasPermissionModel: boolean
 }
@@ -46,7 +48,22 @@ export function detectHardening(): Hardening {
     prlimit: process.platform === 'linux' ? findTool('prlimit') : undefined,
     flock: findTool('flock'),
     fallocate: process.platform === 'linux' ? findTool('fallocate') : undefined,
+    maxDescriptors: descriptorLimit(),
     hasPermissionModel: process.allowedNodeEnvironmentFlags.has('--permission'),
+  }
+}
+
+/** Many times what a child needs, and few enough that one which leaks them fails soon and alone. */
+const ENOUGH_DESCRIPTORS = 4096
+
+/** Never more than the hard limit: only root may raise that. */
+function descriptorLimit(): number | undefined {
+  try {
+    const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1]
+    if (hard === undefined) return undefined
+    return hard === 'unlimited' ? ENOUGH_DESCRIPTORS : Math.min(Number(hard), ENOUGH_DESCRIPTORS)
+  } catch {
+    return undefined
   }
 }
 
@@ -82,8 +99,9 @@ export function childCommand(
     script,
     ...scriptArgs,
   ]
+  const nofile = hardening.maxDescriptors === undefined ? [] : [`--nofile=${hardening.maxDescriptors}`]
   const chain = [
-    ...(hardening.prlimit === undefined ? [] : [hardening.prlimit, '--core=0', '--']),
+    ...(hardening.prlimit === undefined ? [] : [hardening.prlimit, '--core=0', ...nofile, '--']),
     ...(hardening.setpriv === undefined ? [] : [hardening.setpriv, '--pdeathsig', 'KILL', '--no-new-privs', '--']),
     process.execPath,
     ...node,

@@ -2,13 +2,11 @@
 // what their end was.
 
 import { fstatSync } from 'node:fs'
-import * as v from 'valibot'
 import type { End } from '../core/attempt.ts'
-import type { Decoded } from '../protocol/decode.ts'
+import { type Decoded, decodeReport } from '../protocol/decode.ts'
 import { encodeFrame } from '../protocol/frame.ts'
 import type { Command } from '../protocol/message.ts'
 import type { SharedOrder, SharedReport } from '../protocol/shared-wire.ts'
-import { reportSchema } from '../protocol/shared-wire.ts'
 import type { ChildEnding, ChildProcess } from './child-process.ts'
 import { startChild } from './child-process.ts'
 import type { Hardening } from './hardening.ts'
@@ -137,18 +135,9 @@ export class PoolChild {
 
   /** A report about nobody is as good as garbage. */
   #decode(line: string): Decoded<SharedReport> {
-    let value: unknown
-    try {
-      value = JSON.parse(line)
-    } catch {
-      return { ok: false, detail: 'not JSON' }
-    }
-    const parsed = v.safeParse(reportSchema, value, { abortEarly: true })
-    if (!parsed.success) return { ok: false, detail: 'no known report' }
-    const { id } = parsed.output
-    return this.#conversations.has(id)
-      ? { ok: true, message: parsed.output }
-      : { ok: false, detail: `no conversation has number ${id}` }
+    const decoded = decodeReport(line)
+    if (!decoded.ok || this.#conversations.has(decoded.message.id)) return decoded
+    return { ok: false, detail: `no conversation has number ${decoded.message.id}` }
   }
 
   #onReport(report: SharedReport): void {

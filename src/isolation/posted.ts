@@ -1,8 +1,7 @@
 // Hears what an attempt says that posts objects instead of writing lines. Trusts nothing, and nothing at all after the
 // first garbage.
 
-import * as v from 'valibot'
-import { childMessageSchema } from '../protocol/message.ts'
+import { checkChildMessage } from '../protocol/decode.ts'
 import type { LeaseEvent } from './isolation.ts'
 import type { MessageCount } from './message-count.ts'
 
@@ -11,9 +10,9 @@ export function postedReader(messages: MessageCount, on: (event: LeaseEvent) => 
   return (value) => {
     if (isGarbled) return
     messages.add()
-    const parsed = v.safeParse(childMessageSchema, value, { abortEarly: true })
-    if (parsed.success) return on({ kind: 'message', message: parsed.output })
+    const decoded = checkChildMessage(value)
+    if (decoded.ok) return on({ kind: 'message', message: decoded.message })
     isGarbled = true
-    on({ kind: 'garbled', detail: 'no known message' })
+    on({ kind: 'garbled', detail: decoded.detail })
   }
 }

@@ -15,6 +15,10 @@ function decode<T>(line: string, schema: v.GenericSchema<unknown, T>): Decoded<T
   } catch {
     return { ok: false, detail: 'not JSON' }
   }
+  return check(value, schema)
+}
+
+function check<T>(value: unknown, schema: v.GenericSchema<unknown, T>): Decoded<T> {
   const parsed = v.safeParse(schema, value, { abortEarly: true })
   if (parsed.success) return { ok: true, message: parsed.output }
   const [issue] = parsed.issues
@@ -27,6 +31,11 @@ function decode<T>(line: string, schema: v.GenericSchema<unknown, T>): Decoded<T
 
 export function decodeChildMessage(line: string): Decoded<ChildMessage> {
   return decode(line, childMessageSchema)
+}
+
+/** One that did not come as a line. */
+export function checkChildMessage(value: unknown): Decoded<ChildMessage> {
+  return check(value, childMessageSchema)
 }
 
 export function decodeCommand(line: string): Decoded<Command> {

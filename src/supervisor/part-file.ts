@@ -413,6 +413,7 @@ export class PartFile {
     // Another run may have taken the name meanwhile: then both files are its own.
     if (!this.isInPlace) return
     this.#isGone = true
+    this.#completed = []
     try {
       rmSync(this.path)
       this.#removeNote()
@@ -440,8 +441,20 @@ export class PartFile {
   #leave(): void {
     if (!existsSync(this.path)) return this.#removeNote()
     // From here on it is nobody's, which is not what the run's note says.
-    if (this.completedBytes > 0 && this.#run !== undefined && this.isInPlace) this.#saveNow()
+    if (this.completedBytes > 0 && this.#run !== undefined && this.isInPlace) {
+      this.#saveNow()
+      if (this.#run !== undefined) this.#saveInLastBlock()
+    }
     if (this.completedBytes === 0 || this.#run !== undefined) this.discard()
+  }
+
+  /** On a full disk there is no room for a first note but that of the last bytes. */
+  #saveInLastBlock(): void {
+    const { size, blksize } = fstatSync(this.descriptor)
+    this.#seenBytes = Math.max(0, Math.ceil(size / blksize) - 1) * blksize
+    ftruncateSync(this.descriptor, this.#seenBytes)
+    this.#completed = without(this.#completed, [this.#seenBytes, Number.POSITIVE_INFINITY])
+    if (this.completedBytes > 0) this.#saveNow()
   }
 
   #removeNote(): void {

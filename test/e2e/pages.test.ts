@@ -273,6 +273,15 @@ describe.skipIf(!requireServer('chromium', executablePath))('in a browser', () =
     await page.close()
   })
 
+  test('a run without attempts has no time line', async () => {
+    const nothing = runEvents(1, () => ({ outcome: 'skipped', attempts: [] }))
+    const page = await browser.newPage()
+    await page.goto(pathToFileURL(await writeRun('nothing.html', nothing)).href)
+    expect(await page.locator('h1').innerText()).toBe('1 = 1 skipped')
+    expect(await page.locator('h2:visible').allInnerTexts()).toEqual(['Jobs', 'This run'])
+    await page.close()
+  })
+
   describe('ten thousand jobs', () => {
     let page: Page
     beforeAll(async () => {

@@ -78,9 +78,7 @@ function isAllowed(source: Source, target: string, isTypeOnly: boolean): boolean
     return isTypeOnly || ['isolation/hardening.ts', 'isolation/descriptor.ts'].includes(target)
   }
   // The page of a comparison shows its result, and knows nothing of how it came about.
-  if (source.room === 'pages' && target === 'compare/result.ts') return true
-  // The one honest exception: without a process of its own a child's work is a call.
-  return source.path === 'isolation/inline.ts' && target === 'child/serve.ts'
+  return source.room === 'pages' && target === 'compare/result.ts'
 }
 
 test('the parser of this test sees every kind of import', () => {

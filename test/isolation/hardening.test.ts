@@ -11,6 +11,7 @@ const NOTHING: Hardening = {
   prlimit: undefined,
   flock: undefined,
   fallocate: undefined,
+  maxDescriptors: undefined,
   hasPermissionModel: false,
 }
 const ALL: Hardening = {
@@ -18,8 +19,10 @@ const ALL: Hardening = {
   prlimit: '/bin/prlimit',
   flock: '/bin/flock',
   fallocate: '/bin/fallocate',
+  maxDescriptors: 1000,
   hasPermissionModel: true,
 }
+const HARDENING = new URL('../../src/isolation/hardening.ts', import.meta.url).href
 const HEAP = { isStrict: false, heapBytes: 256 * 2 ** 20 }
 
 afterEach(() => vi.unstubAllEnvs())
@@ -35,9 +38,10 @@ describe('the command of a child', () => {
 
   test('goes through prlimit and setpriv where they are, and Node comes last', () => {
     const { file, args } = childCommand('/x/child.cjs', [], ALL, HEAP)
-    expect([file, ...args].slice(0, 9)).toEqual([
+    expect([file, ...args].slice(0, 10)).toEqual([
       '/bin/prlimit',
       '--core=0',
+      '--nofile=1000',
       '--',
       '/bin/setpriv',
       '--pdeathsig',
@@ -97,6 +101,18 @@ describe('what is found', () => {
     const before = detectHardening()
     vi.stubEnv('PATH', '/nonexistent')
     expect(detectHardening()).toEqual(before)
+  })
+
+  test('a child gets no more descriptors than there may be, and not without end', () => {
+    const hard = (limit: number) =>
+      execFileSync('prlimit', [
+        `--nofile=${limit}`,
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        `const { detectHardening } = await import(${JSON.stringify(HARDENING)}); console.log(detectHardening().maxDescriptors)`,
+      ]).toString()
+    expect([hard(300).trim(), hard(5000).trim()]).toEqual(['300', '4096'])
   })
 
   test('knows this Node', () => {

@@ -31,6 +31,7 @@ import { readControl } from '../../src/supervisor/control-file.ts'
 import { openPart } from '../../src/supervisor/open-part.ts'
 import type { CommitOptions, PartFile, PartIdentity } from '../../src/supervisor/part-file.ts'
 import { syncFileSystem } from '../../src/supervisor/part-file.ts'
+import { RunLock } from '../../src/supervisor/run-lock.ts'
 import { inspectTarget, makeDirectories } from '../../src/supervisor/target.ts'
 
 const MODULE = join(import.meta.dirname, '../../src/supervisor/open-part.ts')
@@ -857,6 +858,20 @@ describe.runIf(disk !== undefined)('a full disk', () => {
     opened.save()
     expect(readControl(join(dir, 'x.part.json'))).toEqual(before)
     expect(readdirSync(dir).toSorted()).toEqual(['ballast', 'x.part', 'x.part.json'])
+  })
+
+  test('keeps all but the last block of a part that had no note of its own yet', async () => {
+    const run = new RunLock(dir, { version: '1.2.3', bootId: 'boot' }, HARDENING)
+    const opened = await openPart(dir, 'x', IDENTITY, HARDENING, run)
+    if (!opened.ok) throw new Error(JSON.stringify(opened.failure))
+    opened.part.restart({ etag: '"v1"' }, 20_000)
+    writeSync(opened.part.descriptor, 'x'.repeat(10_000))
+    opened.part.record([[0, 10_000]])
+    leavePages(0)
+    await opened.part.close()
+    run.close()
+    expect(readdirSync(dir).toSorted()).toEqual(['ballast', 'x.part', 'x.part.json'])
+    expect([lstatSync(join(dir, 'x.part')).size, (await open()).completed]).toEqual([8192, [[0, 8192]]])
   })
 
   test('fails a beginning, and still commits what is whole', async () => {

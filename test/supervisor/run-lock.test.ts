@@ -301,7 +301,7 @@ describe.runIf(HARDENING.flock !== undefined)('another run', () => {
 
   test('does not take a damaged file’s word for what may be removed', async () => {
     await killedRun()
-    const text = readFileSync(note, 'utf8').replace(/\.mpdl-\w+/, '../precious')
+    const text = readFileSync(note, 'utf8').replace(/\.mpdl-[\w.]+/, '../precious')
     unlinkSync(note)
     writeFileSync(note, text)
     expect(readControl(note)).toBeUndefined()

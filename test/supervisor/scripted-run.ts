@@ -19,6 +19,7 @@ export const NO_TOOLS = {
   prlimit: undefined,
   flock: undefined,
   fallocate: undefined,
+  maxDescriptors: undefined,
   hasPermissionModel: true,
 }
 

@@ -27,7 +27,9 @@ byId('problems').append(...data.problems.map((problem) => el('li', {}, problem))
 byId('problems').hidden = data.problems.length === 0
 
 const open = (job: RunData['jobs'][number]) => openJob(job, run?.id ?? 'last')
-byId('lanes').append(runLanes(jobs, elapsedMs, open))
+const hasAttempts = jobs.some(({ attempts }) => attempts.length > 0)
+if (hasAttempts) byId('lanes').append(runLanes(jobs, elapsedMs, open))
+byId('timeline').hidden = !hasAttempts
 byId('table').append(jobsTable(data, open))
 
 if (run !== null) {
