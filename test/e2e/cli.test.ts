@@ -63,7 +63,7 @@ describe('a mistake on the command line', () => {
     [['--names', 'deep', url], 64, /Allowed choices are flat, tree, host/],
     [['-o', 'a%x', url], 64, /%n becomes the job's number/],
     [['-o', 'one', url, `${url}2`], 64, /-o one is one name for 2 jobs; number them with %n/],
-    [['--report', 'night.html', url], 64, /names that end in \.json or \.txt/],
+    [['--report', 'night.pdf', url], 64, /names that end in \.html, \.json or \.txt/],
     [['--force', '--skip-existing', url], 64, /cannot be used with/],
     [['--inject', 'earthquake@1', url], 64, /KIND one of spin, ignore-term/],
     [['-H', 'X-Api-Key canary', url], 64, /^mpdl: option -H: header has no colon; write "Name: value"\n$/],
@@ -85,7 +85,7 @@ describe('a mistake on the command line', () => {
     [['report'], 66, /no runs in .*; name a log with --log-dir DIR or give its file/],
     [['report', 'nowhere'], 66, /no run nowhere in /],
     [['report', './list.ndjson'], 66, /no file \.\/list\.ndjson/],
-    [['report', '--format', 'html'], 64, /Allowed choices are text, json/],
+    [['report', '--format', 'pdf'], 64, /Allowed choices are text, json, html/],
     [['retry-failed'], 66, /no runs in /],
   ]
   let results: Map<Mistake, Ended>
