@@ -7,10 +7,12 @@ import { encodeFrame } from '../protocol/frame.ts'
 import type { Command } from '../protocol/message.ts'
 import { PROTOCOL_VERSION } from '../protocol/message.ts'
 import type { SharedOrder, SharedReport } from '../protocol/shared-wire.ts'
-import { diskFailureOf } from './failure-of.ts'
+import { codeOf, diskFailureOf } from './failure-of.ts'
 import { plainExchange } from './plain-exchange.ts'
 import type { Serve } from './serve.ts'
 import { openWire } from './wire.ts'
+
+const OUT_OF_DESCRIPTORS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE'])
 
 type OpenOrder = Extract<SharedOrder, { type: 'open' }>
 
@@ -37,6 +39,8 @@ export function servePool(serve: Serve, parentPid: number): void {
     try {
       descriptor = openSame(file)
     } catch (error) {
+      // Without descriptors it is of use to nobody, and whoever took them is one of those that are here.
+      if (OUT_OF_DESCRIPTORS.has(codeOf(error) ?? '')) throw error
       report({ type: 'said', id, message: { type: 'ready', version: PROTOCOL_VERSION } })
       report({ type: 'said', id, message: { type: 'failed', failure: diskFailureOf(error, 'open') } })
       report({ type: 'left', id })

@@ -17,8 +17,8 @@ const TRIES = 3
 const DEADLINE_MS = 120_000
 /** Several times what it takes a supervisor to notice anything. */
 const SILENCE_MS = 8000
-/** As much as such a run may have of a machine; what takes more is killed, as the kernel does when memory is out. */
-const MEMORY_BYTES = 1.5 * 2 ** 30
+/** Three times what mpdl grants a child; a process that takes more is killed, as the kernel does when memory is out. */
+const MEMORY_BYTES = 0.75 * 2 ** 30
 
 export interface FaultOrder {
   readonly faults: readonly Fault[]

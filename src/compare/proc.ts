@@ -5,7 +5,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 /** `USER_HZ`, the same on every Linux whatever its kernel counts in. */
 const TICKS_PER_S = 100
-const PAGE_BYTES = 4096
 
 export interface ProcessName {
   readonly pid: number
@@ -39,8 +38,9 @@ export function pssBytesOf(pids: readonly number[]): number | null {
   return known.length === 0 ? null : known.reduce((sum, size) => sum + Number(size) * 1024, 0)
 }
 
-export function residentBytesOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + Number(read(`${pid}/statm`).split(' ')[1] ?? 0) * PAGE_BYTES, 0)
+/** Of the one that holds most. */
+export function largestResidentBytes(pids: readonly number[]): number {
+  return Math.max(...pids.map((pid) => Number(/^VmRSS:\s+(\d+) kB/m.exec(read(`${pid}/status`))?.[1] ?? 0) * 1024))
 }
 
 /**

@@ -3,13 +3,13 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pssBytesOf, residentBytesOf, treeOf } from './proc.ts'
+import { largestResidentBytes, pssBytesOf, treeOf } from './proc.ts'
 
 export interface SubjectLimits {
   readonly deadlineMs: number
   /** Neither its log nor its memory has grown for this long; it may well be busy. */
   readonly silenceMs: number
-  /** Resident, of the whole tree. */
+  /** Resident, of each process. */
   readonly memoryBytes: number
 }
 
@@ -67,7 +67,7 @@ export async function watch(child: ChildProcess, pid: number, order: WatchOrder)
       if (pss !== null) peakPssBytes = Math.max(peakPssBytes ?? 0, pss)
     }
     const logBytes = order.logBytes()
-    const residentBytes = residentBytesOf(tree)
+    const residentBytes = largestResidentBytes(tree)
     if (logBytes > most.logBytes || residentBytes > most.residentBytes + NOTABLE_BYTES)
       most = { logBytes, residentBytes, grewAt: lookedAt }
     const now = performance.now()
@@ -91,7 +91,7 @@ function reasonToEnd(
   isAborted: boolean,
 ): string | null {
   if (isAborted) return 'the comparison was interrupted'
-  if (isOutOfMemory) return `it took ${limits.memoryBytes / 2 ** 30} GiB of memory`
+  if (isOutOfMemory) return `one process took ${limits.memoryBytes / 2 ** 30} GiB of memory`
   if (silentMs >= limits.silenceMs) return `nothing happened for ${limits.silenceMs / 1000} s`
   if (ranMs >= limits.deadlineMs) return `it had not ended after ${limits.deadlineMs / 1000} s`
   return null

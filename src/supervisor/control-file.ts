@@ -42,7 +42,7 @@ const schema = v.object({
   /** Who is writing; for the message to a second run. */
   pid: v.pipe(v.number(), v.integer()),
   /** The note of a whole run, of which a part has just begun, and what that run calls it. */
-  run: v.exactOptional(v.pipe(v.string(), v.regex(/^\.mpdl-[0-9a-f]{16}\.part$/))),
+  run: v.exactOptional(v.pipe(v.string(), v.regex(/^\.mpdl-[0-9a-f]{16}$/))),
 })
 
 export interface Control {

@@ -156,8 +156,10 @@ export class JobRun {
   async run(): Promise<JobRunResult> {
     const end = await this.#attemptAll()
     const transfer = this.#transfer
-    const keptBytes = end.ok || this.#part?.isInPlace !== true ? 0 : this.#part.completedBytes
+    const isKept = !end.ok && this.#part?.isInPlace === true
     if (end.ok || end.failure.kind !== 'abandoned') await this.#part?.close()
+    // Read afterwards: on a full disk the note of a new part may cost its last block.
+    const keptBytes = isKept ? (this.#part?.completedBytes ?? 0) : 0
     return {
       end,
       attempts: this.#attempts,

@@ -74,7 +74,7 @@ async function lockPart(
     let plain: PlainPart | undefined
     try {
       // Between the making of a part and that of its note should be no time.
-      if (run?.isReady === false && !existsSync(path)) await run.prepare()
+      if (run?.isReady === false && !existsSync(notePath)) await run.prepare()
       plain = openPlainFile(path, identity.adopts !== 'nothing')
     } catch (error) {
       if (codeOf(error) === 'ELOOP') return { ok: false, failure: { kind: 'target-is-symlink', path } }

@@ -114,6 +114,7 @@ export class PartFile {
   /** Whose note it has, until there is something to say: it says whose part this is, and nothing of its bytes. */
   #run: RunLock | undefined
   #begunAtMs = performance.now()
+  #later: NodeJS.Timeout | undefined
   /** Under way: a lock of its own. */
   #locking: Promise<void> | undefined
 
@@ -294,6 +295,12 @@ export class PartFile {
     if (this.#isClosed || this.#isGone) return
     if (this.#run === undefined) return this.#saveNow()
     if (!this.#isBrief) this.#locking ??= this.#leaveRun(this.#run)
+    else if (!this.isComplete) this.#later ??= setTimeout(() => this.#saveLater(), BRIEF_MS).unref()
+  }
+
+  #saveLater(): void {
+    this.#later = undefined
+    this.save()
   }
 
   /** It has just begun, or it is little and gets its name next: what would be fetched twice is not worth a lock. */
@@ -426,6 +433,7 @@ export class PartFile {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    clearTimeout(this.#later)
     // Who locks for us has our descriptor, and would hold the part for a moment longer.
     if (this.#locking !== undefined) await this.#locking
     if (this.#isForeign && !this.#hasBegun && !this.#isGone && this.isInPlace) {

@@ -38,7 +38,7 @@ export class RunLock {
   }
 
   async #make(): Promise<void> {
-    const run = `.mpdl-${randomBytes(8).toString('hex')}.part`
+    const run = `.mpdl-${randomBytes(8).toString('hex')}`
     const path = join(this.#dir, run)
     let descriptor: number | undefined
     try {

@@ -260,19 +260,48 @@ describe('a connection that waited', () => {
     },
   )
 
+  test.each([
+    HELLO.replace('Content', 'Connection: close\r\nContent'),
+    `${HELLO} and more`,
+    HELLO.replace('1.1', '1.0'),
+  ])('is not used again after %j, though it stays open', async (reply) => {
+    const { url, requests } = await actingServer((socket) => socket.write(reply))
+    await bring({ url })
+    expect((await bring({ url })).claim).toEqual({ type: 'done', bytes: 5 })
+    expect(requests).toEqual([1, 2])
+  })
+
+  test('is not woken by whom it served before', async () => {
+    const { url } = await actingServer((socket, request) => {
+      socket.write(request === 1 ? HELLO : HELLO.replace('5', '9000000'))
+    })
+    const before = ask({ url })
+    await before.said('head')
+    const now = ask({ url })
+    await now.said('head')
+    const resume = vi.spyOn(Socket.prototype, 'resume')
+    await before.receive({ lengthBytes: null })
+    expect(await before.claim()).toEqual({ type: 'done', bytes: 5 })
+    expect(resume).not.toHaveBeenCalled()
+    now.send({ type: 'refuse' })
+    await now.left()
+  })
+
   test.each<[how: string, act: (socket: Socket) => void]>([
     ['ends', (socket) => socket.end()],
     ['speaks unasked', (socket) => socket.write(HELLO)],
   ])('and %s meanwhile is not used again', async (_, act) => {
-    const closed = Promise.withResolvers<void>()
-    const { url, requests } = await actingServer((socket, request, connection) => {
-      socket.write(HELLO, () => {
-        if (connection === 1 && request === 1) setImmediate(() => act(socket))
-      })
-      socket.on('close', () => closed.resolve())
+    vi.spyOn(Socket.prototype, 'setTimeout').mockReturnThis()
+    const served = Promise.withResolvers<Socket>()
+    const { url, requests } = await actingServer((socket) => {
+      served.resolve(socket)
+      socket.write(HELLO)
     })
     await bring({ url })
-    await closed.promise
+    const waiting = await served.promise
+    const closed = once(waiting, 'close')
+    act(waiting)
+    await closed
     expect((await bring({ url })).claim).toEqual({ type: 'done', bytes: 5 })
     expect(requests).toEqual([1, 2])
   })

@@ -59,6 +59,7 @@ const GOOD: readonly [text: string, body: string, end: 'over' | 'persistent'][] 
   [reply(OK, 'Content-Length: 5', '', 'hello'), 'hello', 'persistent'],
   [reply(OK, 'content-length:5', '', 'hello'), 'hello', 'persistent'],
   [reply(OK, 'Content-Length: \t 5 \t ', '', 'hello'), 'hello', 'persistent'],
+  [reply(OK, 'X: \xa0a\xa0', 'Content-Length: 5', '', 'hello'), 'hello', 'persistent'],
   [reply(OK, 'Content-Length: 005', '', 'hello'), 'hello', 'persistent'],
   [reply(OK, 'Content-Length: 0', '', ''), '', 'persistent'],
   [reply(OK, 'Content-Length: 5', '', 'hello, world'), 'hello', 'over'],
@@ -188,6 +189,17 @@ describe('a reply', () => {
   ])('without end %s is refused', (_, start, again) => {
     expect(read([bytesOf(start + again.repeat(30_000))]).end).toMatch(/OVERFLOW/)
   })
+})
+
+test.each([
+  ['a value', `X: 1${' '.repeat(60_000)}1\r\n`],
+  ['a value that is wrong', `X:${' '.repeat(60_000)}\0\r\n`],
+  ['the options of the connection', `Connection: ${'\t'.repeat(60_000)}x\r\nContent-Length: 0\r\n\r\n`],
+])('blanks without number in %s cost no more than other bytes', (_, lines) => {
+  const startedAt = performance.now()
+  read([bytesOf(`${OK}\r\n${lines}`)])
+  // Some microseconds, or some seconds.
+  expect(performance.now() - startedAt).toBeLessThan(1000)
 })
 
 /** How Node's client takes the same bytes. */

@@ -227,7 +227,7 @@ describe.skipIf(prlimit === undefined)('a limit of the shell', () => {
   test('[spawn] [threat:too-many-files] too few descriptors: a clear end, no false file, and the next run goes on', async () => {
     const names = Array.from({ length: 12 }, (_, i) => `f${i + 1}`)
     const list = names.map((name) => server.url(`/slow/${name}?size=20000&rate=20000`)).join('\n')
-    for (const limit of [34, 44]) {
+    for (const limit of [24, 30]) {
       const ended = await run({
         list,
         args: ['-j', '12', '--max-per-host', '12', '-T', '5s', '-t', '2', '--retry-delay', '10ms'],

@@ -193,22 +193,28 @@ describe.runIf(HARDENING.flock !== undefined)('a new part', () => {
       expect(readControl(note)).toMatchObject({ sizeBytes: 7, completed: [] })
     })
 
-    test('has them after a moment, however small, unless it is about to get its name', async () => {
-      vi.useFakeTimers({ toFake: ['performance'] })
+    test('has them after a moment, however small', async () => {
+      vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] })
       const opened = await open(newRun())
       fill(opened, 40)
-      vi.advanceTimersByTime(49)
       opened.save()
+      vi.advanceTimersByTime(49)
+      expect(isOfRun()).toBe(true)
       vi.advanceTimersByTime(1)
+      vi.useRealTimers()
+      await hasOwnNote()
+    })
+
+    test('does without when it is little and gets its name next', async () => {
+      vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] })
+      const { flock, count } = countedFlock()
+      const opened = await open(newRun({ ...HARDENING, flock }))
+      fill(opened, 40)
       opened.resume({}, 40)
       vi.advanceTimersByTime(1000)
       opened.save()
-      opened.resume({}, 41)
-      vi.advanceTimersByTime(50)
-      await opened.sync()
-      expect(isOfRun()).toBe(true)
-      opened.save()
-      await hasOwnNote()
+      vi.advanceTimersByTime(1000)
+      expect([isOfRun(), count()]).toEqual([true, 1])
     })
 
     test('waits as long as somebody else holds its lock, and is nobody else’s meanwhile', async () => {
