@@ -127,6 +127,8 @@ const child: BuildOptions = {
   minifySyntax: true,
   minifyWhitespace: true,
   keepNames: true,
+  // A child that dies of an error prints the line it stands in, and what comes behind it would not fit into the pipe.
+  lineLimit: 200,
   plugins: [formStub, lazyBuiltins, latePackages],
 }
 

@@ -4,10 +4,20 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startSampleOrigin } from './sample-origin.ts'
+import { startOrigin, urlOf } from '../src/compare/origin.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const program = join(root, 'dist', 'main.js')
+
+const KIB = 1024
+/** Made-up forms of the sizes tax forms have; the big one comes slowly, so that there is something to watch. */
+const FORMS = [
+  { name: 'f1040.pdf', sizeBytes: 220 * KIB },
+  { name: 'f1040sa.pdf', sizeBytes: 90 * KIB },
+  { name: 'fw4.pdf', sizeBytes: 200 * KIB },
+  { name: 'fw9.pdf', sizeBytes: 140 * KIB },
+  { name: 'i1040gi.pdf', sizeBytes: 4400 * KIB, bytesPerS: 1100 * KIB },
+]
 
 /** Becomes mpdl, so that signals and exit status are its own; relative paths mean where the user typed them. */
 function become(args: readonly string[]): never {
@@ -18,14 +28,13 @@ function become(args: readonly string[]): never {
 
 /** Downloads the sample forms from loopback into a temporary directory that is left for a look. */
 async function demonstrate(): Promise<void> {
-  const origin = await startSampleOrigin()
+  const origin = await startOrigin()
+  const urls = FORMS.map((form) => urlOf(origin.port, form))
   const scratch = mkdtempSync(join(tmpdir(), 'mpdl-demo-'))
   const list = join(scratch, 'forms.txt')
   const downloads = join(scratch, 'downloads')
-  writeFileSync(list, `${origin.urls.join('\n')}\n`)
-  console.error(
-    `A demonstration: an origin on loopback serves ${origin.urls.length} made-up tax forms, one of them slowly.`,
-  )
+  writeFileSync(list, `${urls.join('\n')}\n`)
+  console.error(`A demonstration: an origin on loopback serves ${urls.length} made-up tax forms, one of them slowly.`)
   console.error(`mpdl downloads the list ${list}, each URL in a child process of its own.`)
   console.error('With a list of your own: npm start -- urls.txt --dir downloads')
 

@@ -3,6 +3,7 @@
 import { decodeCommand } from '../protocol/decode.ts'
 import { encodeFrame } from '../protocol/frame.ts'
 import { FILE_DESCRIPTOR } from '../protocol/message.ts'
+import { plainExchange } from './plain-exchange.ts'
 import type { Serve } from './serve.ts'
 import { openWire } from './wire.ts'
 
@@ -22,7 +23,7 @@ export function serveProcess(serve: Serve, parentPid: number, fault?: string): v
         wire.end()
       },
     },
-    { descriptor: FILE_DESCRIPTOR },
+    { descriptor: FILE_DESCRIPTOR, openPlain: plainExchange() },
     fault,
   )
 }

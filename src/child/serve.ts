@@ -7,7 +7,7 @@ import { BodyReceiver } from './body.ts'
 import { decoded } from './decode.ts'
 import { digestFile } from './digest.ts'
 import { childFailureOf } from './failure-of.ts'
-import { type OpenOptions, type OpenPlain, type OpenResponse, openResponse } from './request.ts'
+import type { OpenOptions, OpenPlain, OpenResponse } from './request.ts'
 
 /** How serve() reaches its supervisor, whatever carries it: a socket pair, a worker's port, a function call. */
 export interface Port {
@@ -25,7 +25,7 @@ export interface ServeOptions {
   readonly beforeBody?: (stopped: AbortSignal) => Promise<void>
   /** Whether sockets may be taken over for bodies that allow it; true when left out. */
   readonly takeover?: boolean
-  /** Where connections outlive a download. */
+  /** For what is plain; its connections may outlive a download. Without it everything is done by node-fetch. */
   readonly openPlain?: OpenPlain
 }
 
@@ -83,7 +83,9 @@ async function fetchTask(
     let request: Request = task
     for (;;) {
       try {
-        response = await (options.openPlain?.(request, openOptions) ?? openResponse(request, openOptions))
+        // Loaded late: most downloads are plain, and it is most of what a child would have to read.
+        const general = async () => await (await import('./request.ts')).openResponse(request, openOptions)
+        response = await (options.openPlain?.(request, openOptions) ?? general())
       } catch (error) {
         return { type: 'failed', failure: childFailureOf(error, request.url) }
       }

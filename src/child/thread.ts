@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Command } from '../protocol/message.ts'
+import { plainExchange } from './plain-exchange.ts'
 import type { Serve } from './serve.ts'
 
 /** What a thread is started with. */
@@ -25,7 +26,7 @@ export function serveThread(serve: Serve): void {
       // Ends the thread only, and what was posted arrives before its end.
       leave: () => process.exit(0),
     },
-    { descriptor },
+    { descriptor, openPlain: plainExchange() },
     fault,
   )
 }

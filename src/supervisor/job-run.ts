@@ -209,9 +209,10 @@ export class JobRun {
     this.#wasForeign = part.isForeign
     // Another run may have finished the file before the part was ours.
     const path = this.#name.place
-    const late = this.#endBefore(path)
+    const found = inspectTarget(path)
+    const late = this.#endBefore(path, found)
     if (late !== undefined) return late
-    const standing = this.#lookAt(path)
+    const standing = this.#lookAt(path, found)
     if (startOver && part.completedBytes > 0) {
       const failure = part.restart({}, undefined)
       if (failure !== undefined) return { ok: false, failure }
@@ -230,11 +231,10 @@ export class JobRun {
   }
 
   /** What ends the attempt before anything is asked: a place where nothing can go, or a file that is to be left alone. */
-  #endBefore(path: string): JobEnd | undefined {
+  #endBefore(path: string, found = inspectTarget(path)): JobEnd | undefined {
     if (isOneOf(this.#context.settings.ownFiles, path)) {
       return { ok: false, failure: { kind: 'name-taken', path, by: 'this run' } }
     }
-    const found = inspectTarget(path)
     if (found.kind === 'refused') return { ok: false, failure: found.failure }
     if (found.kind === 'missing' || this.#context.settings.existing !== 'skip') return undefined
     return this.#leave(path, found, { outcome: 'skipped', reason: 'the file exists (--skip-existing)' })
@@ -254,8 +254,7 @@ export class JobRun {
   }
 
   /** Undefined where no file is. */
-  #lookAt(path: string): Standing | undefined {
-    const file = inspectTarget(path)
+  #lookAt(path: string, file = inspectTarget(path)): Standing | undefined {
     if (file.kind !== 'file') return undefined
     const left = this.#context.state.find(path)
     const isOurs = left?.target === this.#name.target && this.#isOfThisUrl(left)

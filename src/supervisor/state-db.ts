@@ -43,6 +43,9 @@ interface Opened {
   readonly findNamed: StatementSync
   readonly remember: StatementSync
   readonly forgetNamed: StatementSync
+  /** Each statement by itself would be a transaction of its own: these cost as much as what they hold. */
+  readonly begin: StatementSync
+  readonly commit: StatementSync
 }
 
 /** Opens on first use. `onProblem` is called once, with a sentence, when it has to do without. */
@@ -78,18 +81,25 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
     findNamed: (target) => use(({ findNamed }) => fileOf(findNamed.get(target))),
     remember(file) {
       const { etag, lastModified, isDateStrong } = file.validator
-      use(({ remember, forgetNamed }) => {
-        forgetNamed.run(file.target)
-        remember.run(
-          file.path,
-          file.urlKey,
-          etag ?? null,
-          lastModified ?? null,
-          isDateStrong === true ? 1 : 0,
-          file.sizeBytes,
-          file.mtimeMs,
-          file.target === file.path ? null : file.target,
-        )
+      use(({ db, begin, remember, forgetNamed, commit }) => {
+        begin.run()
+        try {
+          forgetNamed.run(file.target)
+          remember.run(
+            file.path,
+            file.urlKey,
+            etag ?? null,
+            lastModified ?? null,
+            isDateStrong === true ? 1 : 0,
+            file.sizeBytes,
+            file.mtimeMs,
+            file.target === file.path ? null : file.target,
+          )
+          commit.run()
+        } catch (error) {
+          if (db.isTransaction) db.exec('ROLLBACK')
+          throw error
+        }
       })
     },
     close() {
@@ -144,6 +154,8 @@ function prepare(path: string): Opened {
       find: db.prepare('SELECT * FROM finished WHERE path = ?'),
       findNamed: db.prepare('SELECT * FROM finished WHERE target = ?'),
       remember: db.prepare('INSERT OR REPLACE INTO finished VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+      begin: db.prepare('BEGIN IMMEDIATE'),
+      commit: db.prepare('COMMIT'),
       forgetNamed: db.prepare('DELETE FROM finished WHERE target = ?'),
     }
   } catch (error) {

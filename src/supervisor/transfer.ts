@@ -328,6 +328,8 @@ export class Transfer {
   }
 
   #onPosition(fetch: Fetch, position: number): number | undefined {
+    // Said before and looked at then, as the claim says what the last beat said.
+    if (position === fetch.positionBytes) return position
     const { part } = this.#options
     const believed = Math.min(position, Math.max(fetch.positionBytes, part.lengthOnDisk()))
     const plan = this.#get()
@@ -343,8 +345,9 @@ export class Transfer {
    */
   #reachOf({ id, positionBytes }: Fetch): number {
     const remainder = this.#plan?.remainderOf(id)
+    if (remainder === undefined || remainder[0] === remainder[1]) return positionBytes
     const length = this.#options.part.lengthOnDisk()
-    if (remainder === undefined || length <= remainder[0] || length > remainder[1]) return positionBytes
+    if (length <= remainder[0] || length > remainder[1]) return positionBytes
     this.#plan?.advanced(id, length)
     return length
   }

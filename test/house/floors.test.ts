@@ -192,7 +192,7 @@ describe('packages', () => {
 
   test('a child starts without what only a supervisor or few requests need', () => {
     const packages = new Set(loadedWith('child/process-entry.ts', new Set()))
-    expect([...packages].filter((from) => !from.startsWith('node:')).sort()).toEqual(['node-fetch', 'valibot'])
+    expect([...packages].filter((from) => !from.startsWith('node:')).sort()).toEqual(['valibot'])
     const all = packagesOf('child').filter((from) => !from.startsWith('node:'))
     expect(all.sort()).toEqual(['ipaddr.js', 'node-fetch', 'socks-proxy-agent'])
   })
