@@ -6,6 +6,7 @@ import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
 import { detectHardening } from '../isolation/hardening.ts'
+import { settlesWithin } from '../isolation/settles-within.ts'
 import { ensureDir, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
 import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
@@ -37,6 +38,9 @@ export interface GetRequest {
   /** Only these jobs of the list, asked once it is open. */
   readonly select?: (list: JobList) => (index: number) => boolean
 }
+
+/** Nothing is lost with what does not close: a thread pool that a download has filled closes nothing. */
+const CLOSE_MS = 2000
 
 /** Runs a list and resolves with how it ended. Mistakes of the caller's are thrown as UsageError. */
 export async function get(request: GetRequest): Promise<Ending> {
@@ -107,7 +111,7 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     (problem) => problem !== undefined,
   )
   for (const problem of problems) say(`mpdl: ${problem}\n`)
-  await log.close()
+  await settlesWithin(log.close(), CLOSE_MS)
   return { code: problems.length > 0 && code === 0 ? 73 : code, isolation: header.mode }
 }
 

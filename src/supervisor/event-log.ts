@@ -1,11 +1,10 @@
 // Decides where a run's events are kept, so that its report can be rendered: in its log, in a nameless file, or, when
 // the disk gives way, the essential ones in memory. Knows nothing of what they mean. A log never stops a run.
 
-import { fstatSync, mkdtempSync, openSync, read, rmSync } from 'node:fs'
+import { fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import pino from 'pino'
 import type { Outcome, RunEvent, RunHeader } from '../core/event.ts'
 import { classOf } from '../core/failure.ts'
@@ -77,8 +76,6 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<RunEvent['type']>([
 
 /** Gathered at most. */
 const TURN_CHARS = 64 * 1024
-
-const readFd = promisify(read)
 
 /** Opens the log of one run. Never throws: without a log the run goes on, and `warning` says so. */
 export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: EventLogOptions): EventLog {
@@ -228,8 +225,9 @@ function levelOfOutcome(outcome: Outcome): Level {
   return outcome === 'downloaded' || outcome === 'unchanged' || outcome === 'skipped' ? 'info' : 'warn'
 }
 
+/** Not by the thread pool: a download inside mpdl itself may have filled that for good. */
 async function* fromDescriptor(fd: number): AsyncGenerator<RunEvent, void, undefined> {
-  yield* ownEvents(async (buffer, position) => (await readFd(fd, buffer, 0, buffer.length, position)).bytesRead)
+  yield* ownEvents(async (buffer, position) => readSync(fd, buffer, 0, buffer.length, position))
 }
 
 async function* fromPath(path: string | null): AsyncGenerator<RunEvent, void, undefined> {
