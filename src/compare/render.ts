@@ -16,7 +16,7 @@ import type {
 } from './result.ts'
 import { threadsWin } from './sentence.ts'
 import { medianOf } from './spread.ts'
-import { type Row, type Screen, tableLines } from './table.ts'
+import { fits, type Groups, type Row, type Screen, tableLines } from './table.ts'
 
 const BANDS: Readonly<Record<FaultBand, string>> = {
   polite: 'a polite failure',
@@ -25,8 +25,14 @@ const BANDS: Readonly<Record<FaultBand, string>> = {
 }
 
 const GLYPHS: Readonly<Record<RunFate, string>> = { well: '◐', died: '✗', 'never-ended': '∞', lied: '!' }
-const LEGEND =
-  'files whole after one attempt → with retries; ✓ all are there, ◐ ended well without them, ✗ run died, ∞ never ended, ! ended and lied'
+/** What they stand for; a run that ended well needs no words. */
+const FATES: Readonly<Record<Exclude<RunFate, 'well'>, string>> = {
+  died: 'run died',
+  'never-ended': 'never ended',
+  lied: 'ended and lied',
+}
+const GLYPH_MEANINGS = (['died', 'never-ended', 'lied'] as const).map((fate) => `${GLYPHS[fate]} ${FATES[fate]}`)
+const LEGEND = `files whole after one attempt → with retries; ✓ all are there, ◐ ended well without them, ${GLYPH_MEANINGS.join(', ')}`
 const NONE = '-'
 
 /** The whole of it, in lines. */
@@ -65,12 +71,13 @@ function costTable(costs: readonly ModeCost[], screen: Screen): string[] {
 
 function matrixLines(matrix: FaultMatrix, costs: readonly ModeCost[], screen: Screen): string[] {
   const { files, line, modes, rows } = matrix
-  const bands = (Object.keys(BANDS) as FaultBand[]).map((band): [string, Row[]] => [
-    BANDS[band],
-    rows
-      .filter((row) => row.band === band)
-      .map(({ title, cells }) => [title, ...cells.map((cell) => cellText(cell, files))]),
-  ])
+  const bandsWith = (text: typeof cellText) =>
+    (Object.keys(BANDS) as FaultBand[]).map((band): [string, Row[]] => [
+      BANDS[band],
+      rows
+        .filter((row) => row.band === band)
+        .map(({ title, cells }) => [title, ...cells.map((cell) => text(cell, files))]),
+    ])
   const cost = (mode: CompareMode) => costs.find((each) => each.mode === mode)
   const prices: Row[] = [
     ['CPU for isolation', ...modes.map((mode) => price(cost(mode)?.isolation_cpu_ms_per_url))],
@@ -82,16 +89,18 @@ function matrixLines(matrix: FaultMatrix, costs: readonly ModeCost[], screen: Sc
     ['noticed (median)', ...modes.map((mode) => noticed(cellsOf(mode)))],
     ['processes left', ...modes.map((mode) => String(cellsOf(mode).flatMap(({ left_behind }) => left_behind).length))],
   ]
-  const groups: [string, Row[]][] = [
-    ...bands,
+  const header = ['', ...modes]
+  const below: [string, Row[]][] = [
     ['price per URL', costs.length === 0 ? [] : prices],
     ['afterwards', afterwards],
   ]
+  const inWords = [...bandsWith(wordedCellText), ...below]
+  const groups: Groups = fits(header, inWords, screen.columns) ? inWords : [...bandsWith(cellText), ...below]
   return [
     ...screen.wrap(`One of ${files} downloads goes wrong (line ${line}): ${LEGEND}.`),
     '',
     ...tableLines(
-      ['', ...modes],
+      header,
       groups.filter(([, each]) => each.length > 0),
       screen,
     ),
@@ -101,6 +110,12 @@ function matrixLines(matrix: FaultMatrix, costs: readonly ModeCost[], screen: Sc
 /** `49→50 ✓`. */
 export function cellText({ files_first, files_final, fate }: FaultCell, files: number): string {
   return `${files_first}→${files_final} ${fate === 'well' && files_final === files ? '✓' : GLYPHS[fate]}`
+}
+
+/** `24 ✗ run died`: what was there in the end, where it did not end well. */
+export function wordedCellText(cell: FaultCell, files: number): string {
+  const { fate, files_final } = cell
+  return fate === 'well' ? cellText(cell, files) : `${files_final} ${GLYPHS[fate]} ${FATES[fate]}`
 }
 
 const isKnown = ({ culprit }: FaultCell) => culprit === 'named' || culprit === 'after-quarantine'

@@ -10,18 +10,11 @@ export interface Screen {
 /** Its title, then its values. */
 export type Row = readonly string[]
 
-/** `groups`: rows under a heading each; under none where that is empty. */
-export function tableLines(
-  header: Row,
-  groups: readonly (readonly [heading: string, rows: readonly Row[]])[],
-  { columns, wrap }: Screen,
-): string[] {
-  const all = [header, ...groups.flatMap(([, rows]) => rows)]
-  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)))
-  const widthWith = (gap: string) => widths.reduce((sum, width) => sum + width + gap.length, -gap.length)
-  // Air where there is room for it.
-  const gap = widthWith('  ') <= columns ? '  ' : ' '
-  const isTable = widthWith(gap) <= columns
+/** Rows under a heading each; under none where that is empty. */
+export type Groups = readonly (readonly [heading: string, rows: readonly Row[]])[]
+
+export function tableLines(header: Row, groups: Groups, { columns, wrap }: Screen): string[] {
+  const { widths, gap, isTable } = layoutOf(header, groups, columns)
   const pad = (cell: string, i: number) => (i === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[i] ?? 0))
   const tableRow = (row: Row) => [row.map(pad).join(gap).trimEnd()]
   const nameWidth = Math.max(...header.map((name) => name.length))
@@ -34,4 +27,18 @@ export function tableLines(
     ...rows.flatMap(isTable ? tableRow : block),
   ])
   return isTable ? [...tableRow(header), ...body] : body
+}
+
+/** Whether it is shown as a table, and not as one value a line. */
+export function fits(header: Row, groups: Groups, columns: number): boolean {
+  return layoutOf(header, groups, columns).isTable
+}
+
+function layoutOf(header: Row, groups: Groups, columns: number) {
+  const all = [header, ...groups.flatMap(([, rows]) => rows)]
+  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)))
+  const widthWith = (gap: string) => widths.reduce((sum, width) => sum + width + gap.length, -gap.length)
+  // Air where there is room for it.
+  const gap = widthWith('  ') <= columns ? '  ' : ' '
+  return { widths, gap, isTable: widthWith(gap) <= columns }
 }

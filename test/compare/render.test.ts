@@ -1,7 +1,7 @@
 // What a comparison looks like on terminals of several widths.
 
 import { describe, expect, test } from 'vitest'
-import { cellText, comparisonLines, segmentBar } from '../../src/compare/render.ts'
+import { cellText, comparisonLines, segmentBar, wordedCellText } from '../../src/compare/render.ts'
 import { COMPARE_MODES, type Comparison, FAULT_BANDS, type RunFate } from '../../src/compare/result.ts'
 import { wrapWords } from '../../src/reporters/summary.ts'
 import { cell, cost } from './example.ts'
@@ -53,9 +53,11 @@ describe('width', () => {
   test.each([80, 100, 200])('at %i columns there are tables and no line is too long', (columns) => {
     const lines = at(columns)
     expect(lines.filter((line) => line.length > columns)).toEqual([])
-    expect(lines.find((line) => line.startsWith('memory beyond'))).toMatch(
-      /49→50 ✓ +49→50 ✓ +49→50 ✗ +49→50 ∞ +49→50 !$/,
-    )
+    const shown =
+      columns < 100
+        ? /49→50 ✓ +49→50 ✓ +49→50 ✗ +49→50 ∞ +49→50 !$/
+        : / 50 ✗ run died +50 ∞ never ended +50 ! ended and lied$/
+    expect(lines.find((line) => line.startsWith('memory beyond'))).toMatch(shown)
     expect(lines.find((line) => line.startsWith('process '))).toContain('1.00 (0.90–1.20)')
   })
 
@@ -100,6 +102,17 @@ describe('contents', () => {
 test('a run that ended well without all files is told from one that has them', () => {
   expect(cellText(cell('process', { files_first: 44, files_final: 47 }), 50)).toBe('44→47 ◐')
   expect(cellText(cell('process'), 50)).toBe('49→50 ✓')
+})
+
+test('what did not end well is said in words where there is room for them', () => {
+  expect(wordedCellText(cell('inline', { files_first: 24, files_final: 24, fate: 'died' }), 50)).toBe('24 ✗ run died')
+  expect(wordedCellText(cell('inline', { files_final: 24, fate: 'never-ended' }), 50)).toBe('24 ∞ never ended')
+  expect(wordedCellText(cell('inline', { files_final: 24, fate: 'lied' }), 50)).toBe('24 ! ended and lied')
+  expect(wordedCellText(cell('process'), 50)).toBe('49→50 ✓')
+  const shown = (columns: number) => comparisonLines(comparison, { columns, wrap: (text) => [text] }).join('\n')
+  expect(
+    [shown(80), shown(200)].map((text) => /\d [✗∞!] (?:run died|never ended|ended and lied)$/m.test(text)),
+  ).toEqual([false, true])
 })
 
 test('a segment map shows what is there, what is in part, and what is not', () => {
