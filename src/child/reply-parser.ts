@@ -25,7 +25,7 @@ const HEADER_NAME = /^[\w!#$%&'*+\-.^`|~]+$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const CHUNK_LINE = /^([\da-f]{1,12})(?:;[\w!#$%&'*+\-.^`|~]+(?:=[\w!#$%&'*+\-.^`|~]+)?)*$/i
 /** Beyond it a sum of bytes would not be exact. */
-const LENGTH = /^\d{1,15}$/
+const LENGTH = /^\d{1,20}$/
 
 type State = 'status' | 'header' | 'piece' | 'chunk-line' | 'chunk-end' | 'trailer' | 'until-close' | 'over'
 
@@ -152,7 +152,8 @@ export class ReplyParser {
     const length = this.#framingOf('content-length')
     const coding = this.#framingOf('transfer-encoding')
     if (length !== undefined && coding !== undefined) throw wrong('HPE_INVALID_TRANSFER_ENCODING')
-    if (length !== undefined && !LENGTH.test(length)) throw wrong('HPE_INVALID_CONTENT_LENGTH')
+    const isLength = length === undefined || (LENGTH.test(length) && Number.isSafeInteger(Number(length)))
+    if (!isLength) throw wrong('HPE_INVALID_CONTENT_LENGTH')
     if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || this.#isOldVersion)) {
       throw wrong('HPE_INVALID_TRANSFER_ENCODING')
     }

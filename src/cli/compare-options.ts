@@ -6,7 +6,8 @@ import { type Command, InvalidArgumentError, Option, Command as OptionBag } from
 import { FAULT_KINDS } from '../compare/fault-kinds.ts'
 import { COMPARE_MODES, type CompareMode } from '../compare/result.ts'
 import type { Fault } from '../core/fault.ts'
-import { addRunOptions, type RawRunOptions } from './run-options.ts'
+import { variableOf } from './config-keys.ts'
+import { addRunOptions, type RawRunOptions, REPEATABLE, SECRET } from './run-options.ts'
 import { integer } from './values.ts'
 
 export interface CompareOptions {
@@ -47,16 +48,28 @@ const NOTE = `
 Options that say how to download (-j, --max-per-host, -H, -u, --proxy … as in
 mpdl --help) hold for every run.`
 
-/** Returns what gathers the words for the subjects, once the command line is parsed. */
-export function addCompareOptions(command: Command, all: boolean): readonly string[] {
+/** What the subjects are given, gathered while the command line is parsed. */
+export interface Passed {
+  readonly words: string[]
+  /** Those whose value nobody else may read, as variables. */
+  readonly environment: Record<string, string>
+}
+
+export function addCompareOptions(command: Command, all: boolean): Passed {
   for (const option of ownOptions()) command.addOption(option.helpGroup(HEADING))
-  const passed: string[] = []
+  const passed: Passed = { words: [], environment: {} }
   for (const option of addRunOptions(new OptionBag(), true).options) {
     if (DECIDED.has(option.attributeName())) continue
     option.hidden = !all
     command.addOption(option)
-    command.on(`option:${option.name()}`, (text: string | null) => {
-      passed.push(text === null ? `--${option.name()}` : `--${option.name()}=${text}`)
+    command.on(`option:${option.name()}`, (text?: string | null) => {
+      if (typeof text !== 'string') passed.words.push(`--${option.name()}`)
+      else if (!SECRET.has(option.attributeName())) passed.words.push(`--${option.name()}=${text}`)
+      else {
+        const variable = variableOf(option.name())
+        const earlier = REPEATABLE.has(option.attributeName()) ? passed.environment[variable] : undefined
+        passed.environment[variable] = earlier === undefined ? text : `${earlier}\n${text}`
+      }
     })
   }
   command.addHelpText('after', NOTE)

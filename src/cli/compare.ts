@@ -1,9 +1,9 @@
 // mpdl compare: from operands and options to the experiment, and its results to screen and files. Composes, decides
 // little.
 
-import { accessSync, constants, writeFileSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Compared, compare as experiment, type UserList } from '../compare/compare.ts'
 import { FAULT_KINDS } from '../compare/fault-kinds.ts'
@@ -18,9 +18,11 @@ import { explainLines, isAbout } from '../reporters/explain.ts'
 import { wrapWords } from '../reporters/summary.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { VERSION } from '../version.ts'
-import { type CompareOptions, ORIGIN_COMMAND } from './compare-options.ts'
+import { type CompareOptions, ORIGIN_COMMAND, type Passed } from './compare-options.ts'
+import { variableOf } from './config-keys.ts'
 import { configured } from './configure.ts'
-import { listFileOf, openList, sourceOf } from './list-source.ts'
+import { listFileOf, nameOf, openList, sourceOf } from './list-source.ts'
+import { intoFile } from './outputs.ts'
 import { redactArgv } from './redact-argv.ts'
 import { pageTemplate } from './render.ts'
 import type { RawRunOptions } from './run-options.ts'
@@ -36,7 +38,7 @@ export interface CompareRequest {
   /** Parsed. */
   readonly command: Command
   /** Options of a run, as they were typed. */
-  readonly passed: readonly string[]
+  readonly passed: Passed
   readonly argv: readonly string[]
 }
 
@@ -45,8 +47,14 @@ export async function compare({ operands, command, passed, argv }: CompareReques
   if (!hasProc()) throw new UsageError('mpdl compare looks at its runs through /proc, which is not here', 78)
   await configured(command, listFileOf(operands))
   const options = command.opts<CompareOptions & RawRunOptions>()
+  const { user } = options
+  if (user !== undefined && user.password === undefined) {
+    const { askPassword } = await import('./ask-password.ts')
+    passed.environment[variableOf('user')] = `${user.user}:${await askPassword(user.user)}`
+  }
   requireWork(options)
-  requireWritable(options.dir)
+  requireWritable(options.dir, '-d DIR')
+  for (const path of options.report ?? []) requireWritable(dirname(resolve(path)), '--report FILE')
   const scratch = await mkdtemp(join(resolve(options.dir), 'mpdl-compare-list-'))
   const interrupted = new AbortController()
   const listeners = (Object.keys(SIGNALS) as Ending[]).map((name) => ({ name, on: () => interrupted.abort(name) }))
@@ -64,7 +72,7 @@ export async function compare({ operands, command, passed, argv }: CompareReques
         faults,
         hasDemonstrations: options.demos === true || options.faults === true,
         list,
-        options: passed,
+        options: passed.words,
         jobs: options.jobs,
         dir: resolve(options.dir),
         version: VERSION,
@@ -73,6 +81,7 @@ export async function compare({ operands, command, passed, argv }: CompareReques
       },
       {
         program: resolve(process.argv[1] ?? ''),
+        environment: passed.environment,
         originCommand: ORIGIN_COMMAND,
         hardening: detectHardening(),
         readEvents: (path) => readEvents(path).events,
@@ -99,16 +108,17 @@ function requireWork({ repeat, faults, fault, demos }: CompareOptions): void {
   throw new UsageError('--repeat 0 leaves nothing to do without --faults or --demos')
 }
 
-function requireWritable(dir: string): void {
+/** Before minutes are spent on what could not be kept. */
+function requireWritable(dir: string, option: string): void {
   try {
     accessSync(dir, constants.W_OK | constants.X_OK)
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    throw new UsageError(`cannot write into ${dir}: ${code}; choose another with -d DIR`, 73)
+    throw new UsageError(`cannot write into ${dir}: ${code}; choose another with ${option}`, 73)
   }
 }
 
-/** Checked before anything runs. What comes from standard input comes once, so it is kept. */
+/** Checked before anything runs. What comes from standard input comes once, and a URL may hold a password: kept in a file. */
 async function listOf(
   operands: readonly string[],
   options: RawRunOptions,
@@ -116,16 +126,14 @@ async function listOf(
   signal: AbortSignal,
 ): Promise<UserList> {
   const source = sourceOf(operands)
-  if (source.kind === 'stream') await writeFile(spooled, process.stdin, { signal })
-  const list = await openList(
-    source.kind === 'stream' ? { kind: 'file', path: spooled } : source,
-    options,
-    'downloaded',
-  )
+  const isFile = source.kind === 'file'
+  if (source.kind === 'stream') await writeFile(spooled, process.stdin, { signal, mode: 0o600 })
+  if (source.kind === 'urls') await writeFile(spooled, source.urls.map((url) => `${url}\n`).join(''), { mode: 0o600 })
+  const list = await openList(isFile ? source : { kind: 'file', path: spooled }, options, 'downloaded')
   try {
     return {
-      name: source.kind === 'stream' ? source.name : redactUrl(list.name),
-      operands: source.kind === 'stream' ? [spooled] : operands,
+      name: isFile ? redactUrl(list.name) : nameOf(source),
+      operands: isFile ? operands : [spooled],
       jobs: list.size,
       line: list.lineOf(Math.floor((list.size - 1) / 2)),
     }
@@ -170,7 +178,7 @@ async function writeReport(path: string, comparison: Comparison): Promise<void> 
   const isPage = path.endsWith('.html')
   const text = isPage ? comparePage(comparison, await pageTemplate('compare')) : jsonOf(comparison)
   try {
-    writeFileSync(path, text)
+    await intoFile(path, 0o666, async (write) => write(text))
   } catch (error) {
     throw new UsageError(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`, 73)
   }

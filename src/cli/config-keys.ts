@@ -64,7 +64,7 @@ export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
     })
 }
 
-function variableOf(name: string): string {
+export function variableOf(name: string): string {
   return `MPDL_${name.toUpperCase().replaceAll('-', '_')}`
 }
 

@@ -41,7 +41,7 @@ function looksLikeHost(text: string): boolean {
   )
 }
 
-function nameOf(source: ListSource): string {
+export function nameOf(source: ListSource): string {
   if (source.kind === 'file') return printable(source.path)
   return source.kind === 'stream' ? source.name : 'command line'
 }

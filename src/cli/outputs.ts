@@ -45,7 +45,7 @@ export async function writeOutputs({ options, list, log, report, code }: Outputs
 }
 
 /** Whole or not at all: a reader never sees half a report. Devices and pipes are written as they are. */
-async function intoFile(
+export async function intoFile(
   path: string,
   mode: number,
   fill: (write: (chunk: string) => void) => Promise<void>,

@@ -13,6 +13,7 @@ export interface FaultKind {
 /** From what everything survives to what only a process survives. */
 export const FAULT_KINDS: readonly FaultKind[] = [
   { fault: 'error', band: 'polite', title: 'error in awaited code' },
+  { fault: 'flood', band: 'polite', title: 'flood of messages' },
   { fault: 'throw', band: 'javascript', title: 'throw in a callback' },
   { fault: 'rejection', band: 'javascript', title: 'unhandled rejection' },
   { fault: 'exit0', band: 'javascript', title: 'process.exit(0)' },
@@ -26,5 +27,4 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   { fault: 'stop', band: 'machine', title: 'SIGSTOP' },
   { fault: 'descriptors', band: 'machine', title: 'no descriptors left' },
   { fault: 'pool-stuck', band: 'machine', title: 'thread pool filled' },
-  { fault: 'flood', band: 'machine', title: 'flood of messages' },
 ]

@@ -44,7 +44,11 @@ function isolationClause(costs: readonly ModeCost[]): string {
 function concurrencyClause(costs: readonly ModeCost[]): string {
   const at = (mode: CompareMode) => costs.find((cost) => cost.mode === mode)
   const ratio = (at('inline') ?? costs.find(({ mode }) => mode !== 'sequential'))?.ratio_to_sequential ?? null
-  return ratio === null ? '' : `concurrency was ${oneDecimal(1 / ratio)} × faster than one after another`
+  if (ratio === null) return ''
+  const factor = oneDecimal(1 / ratio)
+  return Number(factor) > 1
+    ? `concurrency was ${factor} × faster than one after another`
+    : 'concurrency was no faster than one after another'
 }
 
 function faultClauses({ files, modes, rows }: FaultMatrix): string[] {

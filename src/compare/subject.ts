@@ -13,6 +13,8 @@ import { type SubjectLimits, send, watch } from './watch.ts'
 export interface Tools {
   /** The program to be compared: the script that Node runs. */
   readonly program: string
+  /** Options that others may not read, as `MPDL_` variables: what is typed is seen by everybody. */
+  readonly environment: Readonly<Record<string, string>>
   /** What follows the program where it is to be the sample's origin. */
   readonly originCommand: string
   /** Paths of util-linux's programs, as far as they are there. */
@@ -83,7 +85,7 @@ export function startSubject(order: SubjectOrder, tools: Tools): Subject {
   const [file = '', ...args] = commandOf(order, tools)
   const child = spawn(file, args, {
     detached: true,
-    env: environmentOf(order.home),
+    env: { ...environmentOf(order.home), ...tools.environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const { pid } = child

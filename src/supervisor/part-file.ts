@@ -40,9 +40,6 @@ import { inspectTarget } from './target.ts'
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
 
-/** Asking sets it, for a moment, for every thread. */
-const UMASK = process.umask()
-
 export interface PartIdentity {
   readonly job: string
   readonly version: string
@@ -382,7 +379,7 @@ export class PartFile {
         )
       }
       const mode = target.kind === 'file' ? target.mode & 0o777 : this.#adoptedMode
-      fchmodSync(this.descriptor, mode ?? 0o666 & ~UMASK)
+      fchmodSync(this.descriptor, mode ?? 0o666 & ~process.umask())
       if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
       if (options.fsync === 'file') await fsyncAsync(this.descriptor)
       const taken = this.#giveName(finalPath, sizeBytes, options)

@@ -134,6 +134,24 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('a list on nginx'
     expect(parsed(stdout).list).toMatchObject({ name: 'standard input', jobs: FILES })
   })
 
+  test('options without a value hold for every run, and secrets stand in no command line', async () => {
+    const args = ['compare', '-d', home.out, '--repeat', '1', '--modes', 'inline', '--compressed', '--no-mtime']
+    const secrets = ['-H', 'X-A: CANARY', '-H', 'X-B: CANARY', '-u', 'me:CANARY']
+    const running = start({ home, isBare: true, operands: [...args, ...secrets, list], hasNoReport: true })
+    const seen: string[] = []
+    const watching = setInterval(() => seen.push(...subjects().map((pid) => proc(pid, 'cmdline'))), 2)
+    const { code } = await running.ended
+    clearInterval(watching)
+    expect(code).toBe(0)
+    expect(seen.some((words) => words.includes('--compressed'))).toBe(true)
+    expect(seen.filter((words) => words.includes('CANARY'))).toEqual([])
+  })
+
+  test('a report that could not be written is told before anything runs', async () => {
+    const { code, stderr } = await compared(['--report', home.at('nowhere/x.json'), list])
+    expect([code, stderr]).toEqual([73, expect.stringMatching(/^mpdl: cannot write into .*nowhere: ENOENT; choose/)])
+  })
+
   test('a mode that is none is refused before anything runs', async () => {
     const { code, stderr } = await compared(['--modes', 'process,fork', list])
     expect(code).toBe(64)

@@ -162,7 +162,7 @@ const FAULTS: readonly Fault[] = [
     name: '[protocol] [threat:injection] a bare CR in a header',
     path: '/hostile-headers/cr.bin?cr',
     kind: 'protocol',
-    says: /HPE_LF_EXPECTED/,
+    says: /^the server broke HTTP: a header is malformed \(HPE_INVALID_HEADER_TOKEN\)$/,
   },
   {
     name: '[protocol] a range that nobody asked for',

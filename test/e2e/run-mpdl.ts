@@ -371,6 +371,8 @@ function watchNames(directory: string): { stop(): Promise<Seen> } {
   const seen = new Set<string>()
   const partModes = new Set<number>()
   const look = (name: string) => {
+    // The run's own, which is no download's.
+    if (/^\.mpdl-[0-9a-f]{16}$/.test(name)) return
     seen.add(name)
     if (!name.endsWith('.part')) return
     const stat = lstatSync(join(directory, name), { throwIfNoEntry: false })

@@ -318,6 +318,6 @@ describe('deadlines', () => {
     expect(['deadline', 'truncated']).toContain(ended.kind(7))
     expect(ended.row(7).time_total).toBeLessThan(4)
     expect(ended.row(8).outcome).toBe('downloaded')
-    expect([...ended.seen].filter((name) => !name.includes('.part') && !name.startsWith('.mpdl-'))).toEqual(['fine'])
+    expect([...ended.seen].filter((name) => !name.includes('.part'))).toEqual(['fine'])
   })
 })

@@ -150,7 +150,7 @@ describe('names', () => {
     const ended = await run({ list: list.join('\n'), args: ONCE })
     expect(ended.report.totals['downloaded']).toBe(4)
     expect(ended.files).toEqual(['wanted', 'wanted-five', 'wanted-four', 'wanted-too'])
-    expect([...ended.seen].filter((name) => !name.startsWith('wanted') && !name.startsWith('.mpdl-'))).toEqual([])
+    expect([...ended.seen].filter((name) => !name.startsWith('wanted'))).toEqual([])
     expect(readdirSync(ended.home.root).sort()).toEqual(['list.txt', 'out', 'report.json', 'runs', 'state'])
   })
 

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -254,7 +255,8 @@ describe('what stands on the disk', () => {
     const list = `${server.url('/ok/first?size=1000')}\n${server.url('/slow/second?size=400000&rate=200000')}\n`
     const running = start({ home, list, args: ['-T', '5s'] })
     await running.event('job-ended')
-    await running.event('response', ({ line }) => line === 2)
+    const note = home.at('out/second.part.json')
+    await until('its note tells its size', () => existsSync(note) && readFileSync(note, 'utf8').includes('400000'))
     const { stdout } = verifyInShell(home)
     expect(stdout).toMatch(
       new RegExp(
