@@ -154,14 +154,19 @@ async function run(
   if (cookies?.ok === false) throw new Error(cookies.problem)
 
   let thrown: { readonly error: unknown } | undefined
+  const fail = (error: unknown) => {
+    thrown ??= { error }
+    stop.abort()
+  }
   const emit = (event: RunEvent) => {
     step(report, event)
     rows.push(event)
+    if (thrown !== undefined) return
     try {
-      if (thrown === undefined) onEvent?.(event)
+      const returned: unknown = onEvent?.(event)
+      if (returned instanceof Promise) returned.catch(fail)
     } catch (error) {
-      thrown = { error }
-      stop.abort()
+      fail(error)
     }
   }
   const warn = (message: string) => emit({ type: 'warning', at: realWorld.nowMs(), message })

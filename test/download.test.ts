@@ -73,6 +73,13 @@ async function all(run: AsyncIterable<library.JobRow>): Promise<library.JobRow[]
 const told = (rows: readonly library.JobRow[]) => rows.map(({ index, outcome, out }) => [index, outcome, out])
 const byIndex = (rows: readonly library.JobRow[]) => rows.toSorted((a, b) => a.index - b.index)
 
+test('an onEvent that rejects ends the run with its error, and nothing is left unhandled', async () => {
+  const onEvent = async ({ type }: { readonly type: string }) => {
+    if (type === 'job-started') throw new Error('too late')
+  }
+  await expect(download([`${origin}/f1`, `${origin}/f2`], { ...options(), onEvent }).report).rejects.toThrow('too late')
+})
+
 describe('rows', () => {
   test('come in the order in which jobs end, and a failed download is a row and no error', async () => {
     const jobs = [`${origin}/held/first`, `${origin}/missing`]

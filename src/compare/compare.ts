@@ -74,6 +74,8 @@ class Experiment {
   readonly #origin: OriginProcess | undefined
   readonly #runs: RunMeasure[] = []
   readonly #problems: string[] = []
+  /** A run came to no end of its own, or brought nothing. */
+  #isHopeless = false
   #homes = 0
 
   constructor(order: CompareOrder, tools: Tools, scratch: string, origin: OriginProcess | undefined) {
@@ -89,7 +91,7 @@ class Experiment {
     const rounds = repeat === 0 ? [] : interleave(modes, repeat + 1)
     for (const [round, each] of rounds.entries()) {
       for (const mode of each) await this.#measure(mode, round)
-      if (this.#problems.length > 0 && round === 0) return { comparison: undefined, problems: this.#problems }
+      if (this.#isHopeless) return { comparison: undefined, problems: this.#problems }
     }
     const costs = costsOf(this.#runs)
     const faults = this.#order.faults.length === 0 ? null : await this.#matrix()
@@ -127,7 +129,10 @@ class Experiment {
     onStep(`${round === 0 ? 'warming up' : `round ${round} of ${repeat}`}: ${mode}`)
     const { home, end } = await this.#cleanRun(mode, list === null ? this.#sampleList(SAMPLE_LATENCY_MS) : undefined)
     rmSync(home, { recursive: true, force: true })
-    if (end.exitCode !== 0) this.#problems.push(`${mode}: ${reasonOf(end)}`)
+    // Some of a list may fail and the rest be compared; that the reader knows of it once is enough.
+    const isMeasurable = end.exitCode === 0 || hasBrought(end)
+    if (end.exitCode !== 0 && (round === 0 || !isMeasurable)) this.#problems.push(`${mode}: ${reasonOf(end)}`)
+    if (!isMeasurable) this.#isHopeless = true
     else if (round > 0) this.#runs.push(measureRun(mode, end))
   }
 
@@ -223,6 +228,14 @@ class Experiment {
   #freshHome(): string {
     return join(this.#scratch, `run-${++this.#homes}`)
   }
+}
+
+/** It came to its end, and not with nothing. */
+function hasBrought({ events }: SubjectEnd): boolean {
+  return (
+    events.some(({ type }) => type === 'run-ended') &&
+    events.some((event) => event.type === 'job-ended' && event.row.outcome === 'downloaded')
+  )
 }
 
 function reasonOf({ exitCode, signal, endedBecause, lastWords }: SubjectEnd): string {

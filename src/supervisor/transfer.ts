@@ -272,7 +272,7 @@ export class Transfer {
   }
 
   #onFit(fetch: Fetch, answer: Fit, isRest: boolean): void {
-    if (this.#isEnding) return fetch.exchange.refuse({ kind: 'not-needed' })
+    if (this.#isEnding) return fetch.exchange.refuse(this.#stopCause ?? { kind: 'not-needed' })
     if (!fetch.errand.isSole) {
       fetch.hold()
       return this.#perform([this.#get().confirmed(fetch.id)])

@@ -136,7 +136,7 @@ describe('a rehearsed failure', () => {
 })
 
 test('[memory] an array of twice the heap is ended by V8 or by the watch, whichever sees it first', async () => {
-  const ended = await run({ operands: [server.url('/ok/f')], args: [...ONCE, '--inject', 'oom-array@1'] })
+  const ended = await run({ operands: [server.url('/ok/f')], args: ['-t', '1', '--inject', 'oom-array@1'] })
   expect(['out-of-memory', 'memory']).toContain(ended.kind(1))
   expect(ended.seen).not.toContain('f')
 })

@@ -119,6 +119,15 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('a list on nginx'
     expect(stderr).toMatch(/inline: the run failed \(exit code 8\): .*HTTP 404/s)
   })
 
+  test('a list of which some fail is compared by the rest, and what failed is told', async () => {
+    const some = home.at('some.txt')
+    writeFileSync(some, `${nginx.url}/f0.bin\n${nginx.url}/none.bin\n${nginx.url}/f1.bin\n`)
+    const { code, stdout, stderr } = await compared(['--repeat', '1', '--modes', 'inline', '--json', some])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/inline: the run failed \(exit code 8\): .*HTTP 404/s)
+    expect(parsed(stdout).costs[0]?.bytes_per_s.median).toBeGreaterThan(0)
+  })
+
   test('without a terminal the table is plain and the rest is silent', async () => {
     const { stdout, stderr } = await compared(['--repeat', '1', '--modes', 'inline,sequential', list])
     expect(stderr.split('\n')).toHaveLength(2)
