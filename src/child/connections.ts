@@ -41,11 +41,15 @@ export class Connection {
   /** It served before, and may have died since. */
   isReused = false
 
-  constructor(place: string, open: (onread: OnReadOpts) => Socket, connectedBy: 'connect' | 'secureConnect') {
+  constructor(
+    { place, onUnasked }: { readonly place: string; readonly onUnasked: () => void },
+    open: (onread: OnReadOpts) => Socket,
+    connectedBy: 'connect' | 'secureConnect',
+  ) {
     this.place = place
     const callback = (length: number) => {
-      // Nobody asked: whoever came next would take it for an answer.
-      if (this.user === undefined) this.socket.destroy()
+      // Whoever came next would take it for an answer.
+      if (this.user === undefined) onUnasked()
       else this.user.onBytes(buffer.subarray(0, length))
       return true
     }
@@ -76,6 +80,8 @@ export class Connection {
 export class Connections {
   readonly #idle = new Map<string, Connection[]>()
   readonly #identities: Identity[] = []
+  /** Whose servers said more than they were asked: the next connection might bring an answer to somebody else. */
+  readonly #distrusted = new Set<string>()
 
   /** One that served before, if there is any. */
   take(request: Request, rules: ConnectionRules): Connection | undefined {
@@ -91,8 +97,9 @@ export class Connections {
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = Number(url.port)
     const place = this.#placeOf(url, identity)
+    const origin = { place, onUnasked: () => this.distrust(place) }
     if (identity === undefined) {
-      return new Connection(place, (onread) => connect({ host, port: port || 80, noDelay: true, onread }), 'connect')
+      return new Connection(origin, (onread) => connect({ host, port: port || 80, noDelay: true, onread }), 'connect')
     }
     const tls = process.getBuiltinModule('node:tls')
     const open = (onread: OnReadOpts) => {
@@ -107,7 +114,7 @@ export class Connections {
       }
       return tls.connect(options).setNoDelay(true)
     }
-    return new Connection(place, open, 'secureConnect')
+    return new Connection(origin, open, 'secureConnect')
   }
 
   /** Its user is done, and whoever comes next may use it. `promisedMs`: how long the server says that it waits. */
@@ -115,7 +122,7 @@ export class Connections {
     const { place, socket } = connection
     const idle = this.#idle.get(place) ?? []
     const idleMs = Math.min(IDLE_MS, promisedMs - MARGIN_MS)
-    if (idle.length >= MOST_IDLE || idleMs <= 0) return connection.close()
+    if (idle.length >= MOST_IDLE || idleMs <= 0 || this.#distrusted.has(place)) return connection.close()
     connection.user = undefined
     if (!connection.isReused) {
       connection.isReused = true
@@ -124,6 +131,12 @@ export class Connections {
     this.#idle.set(place, idle)
     idle.push(connection)
     socket.setTimeout(idleMs).unref().resume()
+  }
+
+  /** Every download from there gets a connection of its own from now on. */
+  distrust(place: string): void {
+    this.#distrusted.add(place)
+    for (const connection of this.#idle.get(place) ?? []) connection.close()
   }
 
   #forget(connection: Connection): void {

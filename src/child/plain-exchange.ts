@@ -147,6 +147,7 @@ class Exchange implements ConnectionUser, ReplyEvents {
   #leave(): void {
     this.#forget()
     if (!this.#isMine) return
+    if (this.#parser.hasExcess) this.#connections.distrust(this.#connection.place)
     if (this.#parser.isOver && this.#parser.isPersistent) this.#connections.keep(this.#connection, this.#promisedMs)
     else this.#connection.close()
   }
@@ -154,6 +155,11 @@ class Exchange implements ConnectionUser, ReplyEvents {
   #fail(error: unknown): void {
     this.#forget()
     this.#connection.close()
+    // What a used connection brings may be the rest of an answer to somebody else.
+    if (this.#connection.isReused && !this.#options.stopped.aborted) {
+      this.#connections.distrust(this.#connection.place)
+      this.#opening.resolve(undefined)
+    }
     this.#opening.reject(error)
     this.#delivery.end(error instanceof Error ? error : new Error('unknown'))
   }

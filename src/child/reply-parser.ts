@@ -41,8 +41,9 @@ export class ReplyParser {
   #isChunked = false
   /** Of the body or its chunk. */
   #remainingBytes = 0
-  /** Bytes follow that nobody asked for, or the end of the connection is that of the reply. */
+  /** The end of the connection is that of the reply. */
   #isLast = false
+  #hasExcess = false
 
   constructor(events: ReplyEvents) {
     this.#events = events
@@ -52,9 +53,14 @@ export class ReplyParser {
     return this.#state === 'over'
   }
 
+  /** More came than was asked for. */
+  get hasExcess(): boolean {
+    return this.#hasExcess
+  }
+
   /** Whether another reply may follow this one, which is over, on the same connection. */
   get isPersistent(): boolean {
-    return !this.#isOldVersion && !this.#isLast && !this.#hasToken('connection', 'close')
+    return !this.#isOldVersion && !this.#isLast && !this.#hasExcess && !this.#hasToken('connection', 'close')
   }
 
   /** Throws for what is no reply. What was right before it was handed over. */
@@ -64,7 +70,7 @@ export class ReplyParser {
       if (this.#state === 'piece' || this.#state === 'until-close') at += this.#takeBody(bytes.subarray(at))
       else at = this.#takeLine(bytes, at)
     }
-    this.#isLast ||= at < bytes.length
+    this.#hasExcess ||= at < bytes.length
   }
 
   /** The connection has ended. Whether the reply has, too. */

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream, readdirSync, rmSync } from 'node:fs'
+import { freemem } from 'node:os'
 import { join } from 'node:path'
 import type { Fault } from '../core/fault.ts'
 import { FAULT_KINDS } from './fault-kinds.ts'
@@ -17,8 +18,8 @@ const TRIES = 3
 const DEADLINE_MS = 120_000
 /** Several times what it takes a supervisor to notice anything. */
 const SILENCE_MS = 8000
-/** Three times what mpdl grants a child; a process that takes more is killed, as the kernel does when memory is out. */
-const MEMORY_BYTES = 0.75 * 2 ** 30
+/** Half of what is free: what takes more would take the machine with it, and that is the end it is spared. */
+const memoryBytes = () => Math.min(4 * 2 ** 30, freemem() / 2)
 
 export interface FaultOrder {
   readonly faults: readonly Fault[]
@@ -79,7 +80,7 @@ async function rehearse(
       limits: {
         deadlineMs: Math.max(DEADLINE_MS, order.cleanMs * 10),
         silenceMs: Math.max(SILENCE_MS, order.cleanMs * 3),
-        memoryBytes: MEMORY_BYTES,
+        memoryBytes: memoryBytes(),
       },
     },
     tools,

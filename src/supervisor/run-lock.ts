@@ -9,16 +9,21 @@
 // moment, so nothing goes on in a part with such a note: it is removed, and a new one is begun.
 
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, linkSync, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, linkSync, lstatSync, opendirSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Hardening } from '../isolation/hardening.ts'
 import type { Control } from './control-file.ts'
-import { openControl, parseControl, textOf } from './control-file.ts'
+import { openControl, parseControl, readControl, textOf } from './control-file.ts'
 import { codeOf } from './disk-failure.ts'
 import { isAlive } from './liveness.ts'
 import type { LockResult } from './lock.ts'
 import { lockDescriptor } from './lock.ts'
 import { isSameFile } from './part-file.ts'
+
+const RUN_FILE = /^\.mpdl-[0-9a-f]{16}$/
+const MOST_LOOKED_AT = 10_000
+/** Each costs a process, to see whether its run lives. */
+const MOST_SWEPT = 8
 
 export class RunLock {
   readonly #dir: string
@@ -28,6 +33,7 @@ export class RunLock {
   #making: Promise<void> | undefined
   /** The file system knows no locks or no links, or somebody has removed the file. */
   #isImpossible = false
+  #hasSwept = false
   #links = 0
 
   /** `dir`: where the run's files go. */
@@ -38,6 +44,7 @@ export class RunLock {
   }
 
   async #make(): Promise<void> {
+    await this.#sweep()
     const run = `.mpdl-${randomBytes(8).toString('hex')}`
     const path = join(this.#dir, run)
     let descriptor: number | undefined
@@ -55,6 +62,32 @@ export class RunLock {
     if (descriptor === undefined) return
     closeSync(descriptor)
     removeIfMay(path)
+  }
+
+  /**
+   * What a run leaves that is killed before its first part, or just after its last, is no part's note and so nobody's
+   * to find. Once a run, and not to the end of a directory of millions.
+   */
+  async #sweep(): Promise<void> {
+    if (this.#hasSwept) return
+    this.#hasSwept = true
+    const left: string[] = []
+    try {
+      const entries = opendirSync(this.#dir)
+      for (let n = 0; n < MOST_LOOKED_AT; n++) {
+        const entry = entries.readSync()
+        if (entry === null) break
+        if (RUN_FILE.test(entry.name)) left.push(join(this.#dir, entry.name))
+      }
+      entries.closeSync()
+      for (const path of left.slice(0, MOST_SWEPT)) {
+        // One that lives may just not have its lock yet.
+        const pid = readControl(path)?.pid
+        if (pid !== undefined && !isAlive(pid)) await lookAtNote(path, this.#dir, this.#hardening)
+      }
+    } catch {
+      // Litter that cannot be seen or removed stays.
+    }
   }
 
   /** It says nothing of any part, so nothing is gone on with. */

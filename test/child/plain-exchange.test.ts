@@ -215,6 +215,35 @@ async function actingServer(act: Act): Promise<{ url: string; requests: number[]
 }
 const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
+describe('a server that says more than it was asked', () => {
+  test('and spoils the next answer by it is asked once more, on a connection of its own', async () => {
+    const { url, requests } = await actingServer((socket, request, connection) => {
+      socket.write(connection === 1 && request === 2 ? 'of another\r\n\r\n' : HELLO)
+    })
+    await bring({ url })
+    expect((await bring({ url })).claim).toEqual({ type: 'done', bytes: 5 })
+    await bring({ url })
+    expect(requests).toEqual([1, 1, 2, 3])
+  })
+
+  test.each<[when: string, write: (socket: Socket) => void]>([
+    ['at once', (socket) => socket.write(`${HELLO}more`)],
+    ['later', (socket) => socket.write(HELLO, () => setTimeout(() => socket.write('more'), 20))],
+  ])('%s is given no connection a second time from then on', async (_, write) => {
+    const { url, requests } = await actingServer((socket, __, connection) => {
+      if (connection === 1) write(socket)
+      else socket.write(HELLO)
+    })
+    await bring({ url })
+    await vi.waitFor(async () => {
+      await bring({ url })
+      expect(new Set(requests.slice(-2)).size).toBe(2)
+    })
+    await bring({ url })
+    expect(new Set(requests.slice(-2)).size).toBe(2)
+  })
+})
+
 describe('a connection that waited', () => {
   test.each<[how: string, die: (socket: Socket) => void]>([
     ['ended', (socket) => socket.end()],

@@ -1,7 +1,7 @@
 // Decides whether a part that costs no lock of its own is still written by one run only: beside others, after kill -9
 // and in every moment between.
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -23,7 +23,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { detectHardening } from '../../src/isolation/hardening.ts'
-import { readControl } from '../../src/supervisor/control-file.ts'
+import { readControl, textOf } from '../../src/supervisor/control-file.ts'
 import { bootId } from '../../src/supervisor/liveness.ts'
 import { lockDescriptor } from '../../src/supervisor/lock.ts'
 import type { Opened } from '../../src/supervisor/open-part.ts'
@@ -92,6 +92,18 @@ const inodeOf = (path: string) => lstatSync(path).ino
 const runFiles = () => readdirSync(dir).filter((name) => name.startsWith('.mpdl-'))
 const isOfRun = () => readControl(note)?.run !== undefined
 
+const NO_PART = {
+  version: '1',
+  job: '',
+  url: '',
+  urlKey: '',
+  validator: {},
+  sizeBytes: undefined,
+  completed: [],
+  synced: [],
+  bootId: undefined,
+}
+
 function fill(of: PartFile, bytes: number): void {
   expect(of.restart({ etag: '"v1"' }, 2 * WORTH_A_LOCK_BYTES)).toBeUndefined()
   writeSync(of.descriptor, 'x')
@@ -138,6 +150,17 @@ describe.runIf(HARDENING.flock !== undefined)('a new part', () => {
     opened.save()
     expect(readControl(note)).toMatchObject({ pid: process.pid, completed: [] })
     expect(lookAtPart(target, IDENTITY.bootId)).toMatchObject({ keptBytes: 0, writerPid: process.pid })
+  })
+
+  test('is not made beside the file of a run that was killed before it had any', async () => {
+    const dead = spawnSync(process.execPath, ['-e', '0']).pid
+    const [stale, live] = ['.mpdl-0123456789abcdef', '.mpdl-fedcba9876543210']
+    const noteOf = (run: string, pid: number) => writeFileSync(join(dir, run), textOf({ ...NO_PART, pid, run }))
+    noteOf(stale, dead)
+    noteOf(live, process.ppid)
+    await open(newRun())
+    expect(runFiles()).not.toContain(stale)
+    expect(runFiles()).toContain(live)
   })
 
   test('costs no process: a hundred take one lock', async () => {
