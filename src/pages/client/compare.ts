@@ -61,7 +61,12 @@ byId('machine').append(
     ['Versions', `mpdl ${comparison.version}, Node ${machine.node}`],
     ['Command', comparison.argv.join(' ')],
     ['At once', counted(comparison.jobs, 'download')],
-    ['Repeated', `${counted(comparison.repeat, 'time')}, the modes taking turns, after a warm-up`],
+    [
+      'Repeated',
+      comparison.repeat === 0
+        ? 'not: costs were not measured'
+        : `${counted(comparison.repeat, 'time')}, the modes taking turns, after a warm-up`,
+    ],
     ['When', `${moment(comparison.started)}, for ${formatDuration(comparison.ended - comparison.started)}`],
   ]),
 )
