@@ -30,8 +30,12 @@ import { writeOut } from './stdout.ts'
 import { UsageError } from './usage-error.ts'
 
 const PLAIN_COLUMNS = 80
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
-type Ending = keyof typeof SIGNALS
+/** Their exit codes. */
+const SIGNALS = [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const
 
 export interface CompareRequest {
   readonly operands: readonly string[]
@@ -57,7 +61,14 @@ export async function compare({ operands, command, passed, argv }: CompareReques
   for (const path of options.report ?? []) requireWritable(dirname(resolve(path)), '--report FILE')
   const scratch = await mkdtemp(join(resolve(options.dir), 'mpdl-compare-list-'))
   const interrupted = new AbortController()
-  const listeners = (Object.keys(SIGNALS) as Ending[]).map((name) => ({ name, on: () => interrupted.abort(name) }))
+  let interruptedCode = 0
+  const listeners = SIGNALS.map(([name, code]) => ({
+    name,
+    on() {
+      interruptedCode ||= code
+      interrupted.abort(name)
+    },
+  }))
   for (const { name, on } of listeners) process.on(name, on)
   const screen = progressOn(process.stderr, options)
   try {
@@ -94,7 +105,7 @@ export async function compare({ operands, command, passed, argv }: CompareReques
   } catch (error) {
     screen.clear()
     if (!interrupted.signal.aborted) throw error
-    return SIGNALS[interrupted.signal.reason as Ending]
+    return interruptedCode
   } finally {
     for (const { name, on } of listeners) process.off(name, on)
     await rm(scratch, { recursive: true, force: true })

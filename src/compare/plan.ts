@@ -4,7 +4,10 @@ import type { CompareMode } from './result.ts'
 
 /** Rounds that all have each mode once and begin with another one, so that what drifts hits all alike. */
 export function interleave<T>(modes: readonly T[], rounds: number): T[][] {
-  return Array.from({ length: rounds }, (_, round) => modes.map((_, i) => modes[(i + round) % modes.length] as T))
+  return Array.from({ length: rounds }, (_, round) => {
+    const first = round % modes.length
+    return [...modes.slice(first), ...modes.slice(0, first)]
+  })
 }
 
 /** The options of `mpdl get` that make the mode; they come last, so that they win over what was typed. */

@@ -14,6 +14,7 @@ import type {
   RunFate,
   Spread,
 } from './result.ts'
+import { FAULT_BANDS } from './result.ts'
 import { threadsWin } from './sentence.ts'
 import { medianOf } from './spread.ts'
 import { fits, type Groups, type Row, type Screen, tableLines } from './table.ts'
@@ -72,7 +73,7 @@ function costTable(costs: readonly ModeCost[], screen: Screen): string[] {
 function matrixLines(matrix: FaultMatrix, costs: readonly ModeCost[], screen: Screen): string[] {
   const { files, line, modes, rows } = matrix
   const bandsWith = (text: typeof cellText) =>
-    (Object.keys(BANDS) as FaultBand[]).map((band): [string, Row[]] => [
+    FAULT_BANDS.map((band): [string, Row[]] => [
       BANDS[band],
       rows
         .filter((row) => row.band === band)

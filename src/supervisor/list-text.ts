@@ -1,15 +1,14 @@
 // Decides how the bytes of a list are got at: opened, unpacked, or copied aside where they come only once. Knows nothing
 // of what they say.
 
-import { randomUUID } from 'node:crypto'
-import { closeSync, constants, createReadStream, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, createReadStream, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { excerpt } from '../core/printable.ts'
 import { redactUrl } from '../core/redact.ts'
 import { codeOf } from './disk-failure.ts'
+import { openNameless } from './nameless-file.ts'
 
 const CHUNK_BYTES = 1 << 20
 const MAX_SPOOL_BYTES = 4 * 2 ** 30
@@ -108,12 +107,9 @@ async function spool(
   spoolDir: string,
   isPacked = false,
 ): Promise<number | Refusal> {
-  const path = join(spoolDir, `mpdl-list-${randomUUID()}`)
   let fd: number
   try {
-    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
-    fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-    unlinkSync(path)
+    fd = openNameless(spoolDir, 'list')
   } catch (error) {
     const where = excerpt(spoolDir, SHOWN_PATH_CHARACTERS)
     return noList(`${name} cannot be copied to ${where}: ${diskCode(error)}; make it writable`)

@@ -1,13 +1,12 @@
 // Decides how the ends of a run's jobs reach somebody who takes them in his own time: each job once, in the order they
 // ended, while the run never waits and memory stays small. Knows nothing of why they ended.
 
-import { randomUUID } from 'node:crypto'
-import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, readSync, writeSync } from 'node:fs'
 import type { JobRow, RunEvent } from '../core/event.ts'
 import { redactUrl } from '../core/redact.ts'
 import { codeOf } from './disk-failure.ts'
 import type { JobList } from './job-list.ts'
+import { openNameless } from './nameless-file.ts'
 
 type JobsEnded = Extract<RunEvent, { type: 'jobs-ended' }>
 type End = Extract<RunEvent, { type: 'job-ended' }> | JobsEnded
@@ -89,7 +88,7 @@ export class RunRows {
   #setAside(): void {
     const bytes = Buffer.from(JSON.stringify(this.#latest))
     try {
-      this.#file ??= openNameless(this.#spoolDir)
+      this.#file ??= openNameless(this.#spoolDir, 'rows')
       for (let at = 0; at < bytes.length; ) {
         at += writeSync(this.#file, bytes, at, bytes.length - at, this.#fileBytes + at)
       }
@@ -129,15 +128,6 @@ export class RunRows {
       }
     }
   }
-}
-
-/** A file that has no name any more, so that nothing is left whatever happens. */
-function openNameless(dir: string): number {
-  const path = join(dir, `mpdl-rows-${randomUUID()}`)
-  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
-  const file = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-  unlinkSync(path)
-  return file
 }
 
 /** The first row that does not stand above the line. */
