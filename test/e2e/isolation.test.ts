@@ -124,19 +124,21 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('isolation', () =
     const CROWDED = ['-j', '12', '--max-per-host', '12', '--max-memory', '96M', '--hang-timeout', '5s'] as const
 
     test.each([
-      ['segv', 'crash-signal'],
-      ['exit0', 'exit-without-result'],
-      ['spin', 'hang'],
-      ['oom', 'out-of-memory'],
-      ['garbage', 'garbled'],
+      ['segv', ['crash-signal']],
+      ['exit0', ['exit-without-result']],
+      ['spin', ['hang']],
+      // V8's own limit and the watch on resident memory race; either is the truth.
+      ['oom', ['out-of-memory', 'memory']],
+      ['garbage', ['garbled']],
     ] as const)(
       '[suspect] %s ends what shares its process, all of which comes through, and is named alone',
-      async (fault, kind) => {
+      async (fault, kinds) => {
         const ended = await run({
           list: listOf(24),
           // Long enough for the heartbeat to be missed first.
           args: [...ONCE, '-T', '10s', ...pool, ...CROWDED, '--inject', `${fault}@5*`],
         })
+        const kind = expect.toBeOneOf([...kinds])
         expect(ended.row(5)).toMatchObject({ failure: { kind }, num_retries: 1 })
         expect(areWhole(ended, linesTo(24, 5))).toBe(true)
         const [shared, alone] = ended.row(5).attempts
