@@ -151,6 +151,11 @@ function terminate(attempt: Attempt, cause: KillCause | undefined, atOnce = fals
   return [next, [...disarm(...LIVENESS), { do: 'kill', signal }, wait]]
 }
 
+/** How long a child that is there may do nothing of what it is told. */
+function idleMs({ bootMs, hangMs }: AttemptLimits): number {
+  return bootMs + hangMs
+}
+
 function phaseTimer(attempt: Attempt): Effect[] {
   const { limits } = attempt
   switch (attempt.transfer) {
@@ -202,9 +207,13 @@ function onTimer(
     if (timer === 'reap' && attempt.sent === 'SIGKILL') return [{ ...attempt, phase: 'abandoned' }, []]
     return [attempt, []]
   }
-  if (phase === 'starting') {
-    return timer === 'boot' ? terminate(attempt, { kind: 'boot-timeout', afterMs: limits.bootMs }) : [attempt, []]
+  if (timer === 'boot' && phase !== 'claimed') {
+    return terminate(attempt, {
+      kind: 'boot-timeout',
+      afterMs: phase === 'starting' ? limits.bootMs : idleMs(limits),
+    })
   }
+  if (phase === 'starting') return [attempt, []]
   if (phase === 'claimed') {
     // The claim stands; the child only failed to leave.
     return timer === 'linger' ? terminate({ ...attempt, lingered: true }, undefined) : [attempt, []]
@@ -266,12 +275,16 @@ export function step(attempt: Attempt, input: AttemptInput): [Attempt, readonly 
       if (attempt.phase !== 'starting') return [attempt, []]
       return [
         { ...attempt, phase: 'running' },
-        [...disarm('boot'), { do: 'arm', timer: 'heartbeat', ms: attempt.limits.hangMs }],
+        [
+          // A heart that beats is no work, and one that does not is to be called a hang.
+          { do: 'arm', timer: 'boot', ms: idleMs(attempt.limits) },
+          { do: 'arm', timer: 'heartbeat', ms: attempt.limits.hangMs },
+        ],
       ]
     case 'phase': {
       if (attempt.phase !== 'running') return [attempt, []]
       const next: Attempt = { ...attempt, transfer: input.phase, isGivenTime: false }
-      return [next, phaseTimer(next)]
+      return [next, [...disarm('boot'), ...phaseTimer(next)]]
     }
     case 'beat':
       if (attempt.phase !== 'running') return [attempt, []]

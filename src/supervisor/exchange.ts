@@ -49,7 +49,7 @@ export interface ExchangeOptions {
   readonly cookies: CookieJar | undefined
   readonly nowMs: () => number
   readonly send: (command: Command) => void
-  readonly onPhase: (phase: 'held' | 'receiving') => void
+  readonly onPhase: (phase: 'held' | 'connecting' | 'receiving') => void
   /** A redirect leads to `host`: true to go on at once, false when {@link Exchange.resume} will be called. */
   readonly onHop: (host: string) => boolean
   /**
@@ -275,6 +275,8 @@ export class Exchange {
   #go(url: string): void {
     this.#url = url
     this.#isAsking = true
+    // Whether it says so or not.
+    this.#options.onPhase('connecting')
     this.#options.send({ type: 'go', ...this.request() })
   }
 }

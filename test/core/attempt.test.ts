@@ -368,6 +368,20 @@ describe('timers', () => {
     expect(effects).not.toContainEqual(expect.objectContaining({ do: 'arm', timer: 'speed' }))
   })
 
+  test('a child that is there and only beats, whatever it was told to do, is killed for it', () => {
+    const { attempt, effects } = feed([SPAWNED, { on: 'ready' }, { on: 'beat' }])
+    expect(effects.findLast((effect) => effect.do !== 'kill' && effect.timer === 'boot')).toEqual({
+      do: 'arm',
+      timer: 'boot',
+      ms: 45_000,
+    })
+    expect(step(attempt, fires('boot'))[0].cause).toEqual({ kind: 'boot-timeout', afterMs: 45_000 })
+    expect(feed([SPAWNED, { on: 'ready' }, { on: 'phase', phase: 'connecting' }]).effects).toContainEqual({
+      do: 'disarm',
+      timer: 'boot',
+    })
+  })
+
   test('a child that does not boot is killed for it', () => {
     expect(feed([SPAWNED, fires('boot')]).attempt.cause).toEqual({ kind: 'boot-timeout', afterMs: 15_000 })
   })
