@@ -16,6 +16,7 @@ export function defaultSettings(): Settings {
     isStrict: canBeStrict(),
     deadlineMs: undefined,
     runDeadlineMs: undefined,
+    halt: undefined,
     maxFileSizeBytes: undefined,
     minDiskFreeBytes: undefined,
     headers: [],

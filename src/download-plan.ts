@@ -21,10 +21,11 @@ export interface Plan {
   readonly rules: ListRules
 }
 
-/** Not for programs: rehearsals, and what follows from other options. */
+/** Not for programs: rehearsals, what follows from other options, and what their own signal does better. */
 const INTERNAL: Readonly<Record<Exclude<keyof Settings, keyof DownloadOptions>, true>> = {
   version: true,
   inject: true,
+  halt: true,
   beatMs: true,
   ownFiles: true,
   proxies: true,

@@ -18,6 +18,16 @@ export function netrcPath(): string {
   return process.env['NETRC'] || join(process.env['HOME'] ?? homedir(), '.netrc')
 }
 
+/** Of a list into a directory: who has it runs alone there. */
+export function lockPath(key: string): string {
+  return join(stateDir(), 'locks', key)
+}
+
+/** What is remembered of a list and a directory between their runs. */
+export function historyPath(key: string): string {
+  return join(stateDir(), 'lists', key)
+}
+
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }

@@ -26,6 +26,8 @@ export interface Session {
   readonly cookies?: CookieJar
   /** Only these rows of the list. */
   readonly only?: (index: number) => boolean
+  /** By row: what comes first, 0 before all else. */
+  readonly ranks?: Uint8Array | undefined
   readonly emit: (event: RunEvent) => void
   readonly warn: (message: string) => void
   readonly progress?: (status: Status) => void
@@ -35,13 +37,14 @@ const PROGRESS_EVERY_MS = 100
 
 /** Starts the run; `done` resolves when every child is joined and every job has its outcome. */
 export function startSession(session: Session): { readonly controls: RunControls; readonly done: Promise<void> } {
-  const { settings, list, header, cookies, emit, warn, only, progress } = session
+  const { settings, list, header, cookies, emit, warn, only, ranks, progress } = session
   const hardening = detectHardening()
   return startRun({
     settings,
     header,
     list,
     ...(only === undefined ? {} : { only }),
+    ...(ranks === undefined ? {} : { ranks }),
     ...(cookies === undefined ? {} : { cookies }),
     isolation: isolationFor(header.mode, {
       childScript: bundle('child.cjs'),

@@ -33,6 +33,8 @@ const NOT_FOUND: ReadonlySet<string> = new Set([
   'log-dir',
   'report',
   'failed-out',
+  'metrics',
+  'on-finish',
   'cookie-jar',
   'netrc-file',
   'sandbox',

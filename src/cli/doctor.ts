@@ -22,7 +22,7 @@ import { VERSION } from '../version.ts'
 import { checkConfiguration } from './check-configuration.ts'
 import type { Texts } from './effective.ts'
 
-interface Finding {
+export interface Finding {
   readonly name: string
   readonly isGood: boolean
   readonly text: string
@@ -84,8 +84,9 @@ function isolationLines(): string[] {
   return [`isolation (--isolate; auto: process up to ${MOST_JOBS_BY_PROCESS} jobs, then pool)`, ...lines]
 }
 
-function findingLines({ name, isGood, text }: Finding, width: number): string[] {
-  const head = `${isGood ? 'ok  ' : 'WEAK'} ${name.padEnd(width)}  `
+/** `width`: of the longest name; `badMark`: four letters in front of what is not good. */
+export function findingLines({ name, isGood, text }: Finding, width: number, badMark = 'WEAK'): string[] {
+  const head = `${isGood ? 'ok  ' : badMark} ${name.padEnd(width)}  `
   const [first = '', ...rest] = text.split(' ')
   return wrapWords([head + first, ...rest], COLUMNS, ' '.repeat(head.length))
 }

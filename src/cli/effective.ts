@@ -4,6 +4,7 @@
 import type { Command, Option } from 'commander'
 import { printable } from '../core/printable.ts'
 import { maskValue } from './redact-argv.ts'
+import { RUN_OPTIONS } from './run-options.ts'
 
 /** What was written for an option, by its name inside the program. */
 export type Texts = ReadonlyMap<string, readonly string[]>
@@ -23,7 +24,7 @@ export function hearTexts(command: Command): Texts {
 /** A table of three columns: those that somebody set, then the others. */
 export function effectiveLines(command: Command, typed: Texts, configured: Texts): string[] {
   const rows = command.options
-    .filter((option) => option.name() !== 'help-all')
+    .filter((option) => RUN_OPTIONS.some((known) => known.name() === option.name()))
     .map((option) => rowOf(option, command, typed, configured))
   const name = Math.max(...rows.map((row) => row.name.length))
   const value = Math.min(24, Math.max(...rows.map((row) => row.value.length)))

@@ -1,7 +1,7 @@
 // mpdl explain: the timeline of one job.
 
 import type { RunEvent } from '../core/event.ts'
-import { explainLines, isAbout } from '../reporters/explain.ts'
+import { explainLines, isAbout, titleLine } from '../reporters/explain.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
 import { pastRun } from './past.ts'
 import { writeOut } from './stdout.ts'
@@ -17,13 +17,14 @@ export async function explain(words: readonly string[], options: { logDir?: stri
       `explain what? Give a line number of the list or a job id (16 hex digits), not ${words.join(' ')}`,
     )
   }
-  const { path } = await pastRun(words.length === 2 ? (words[0] ?? '') : 'last', options.logDir)
+  const { path, run } = await pastRun(words.length === 2 ? (words[0] ?? '') : 'last', options.logDir)
   const line = JOB_ID.test(what) ? await lineOfJob(path, what) : Number(what)
   const about: RunEvent[] = []
   for await (const event of readEvents(path).events) {
     if (line !== undefined && isAbout(event, line)) about.push(event)
   }
-  await writeOut(`${explainLines(about).join('\n')}\n`)
+  const title = line === undefined || about.length === 0 ? [] : [titleLine(run, line)]
+  await writeOut(`${[...title, ...explainLines(about)].join('\n')}\n`)
   return about.length > 0 ? 0 : 1
 }
 

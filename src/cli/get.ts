@@ -2,12 +2,13 @@
 
 import { accessSync, constants, statSync } from 'node:fs'
 import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
+import type { News } from '../core/news.ts'
 import type { Report } from '../core/report.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
 import { detectHardening } from '../isolation/hardening.ts'
 import { settlesWithin } from '../isolation/settles-within.ts'
-import { ensureDir, logDirFor, spoolDir } from '../places.ts'
+import { ensureDir, historyPath, logDirFor, spoolDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
 import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
 import { statusLines } from '../reporters/status.ts'
@@ -15,12 +16,15 @@ import { runHeader, startSession } from '../session.ts'
 import { type CookieJar, openCookieJar } from '../supervisor/cookie-jar.ts'
 import { openEventLog } from '../supervisor/event-log.ts'
 import type { JobList } from '../supervisor/job-list.ts'
+import { openListHistory } from '../supervisor/list-history.ts'
 import type { Settings } from '../supervisor/settings.ts'
 import { listenToSignals } from '../supervisor/signals.ts'
 import { realWorld } from '../supervisor/world.ts'
 import { exitCode } from './exit-code.ts'
+import { callHook, requireProgram } from './hook.ts'
 import type { Ending } from './leave.ts'
-import { listPathOf, openList, sourceOf } from './list-source.ts'
+import { listKeyOf, listPathOf, openList, sourceOf } from './list-source.ts'
+import { takeLock } from './lock.ts'
 import { writeOutputs } from './outputs.ts'
 import { ownFilesOf } from './own-files.ts'
 import { printPlan } from './plan.ts'
@@ -47,17 +51,33 @@ export async function get(request: GetRequest): Promise<Ending> {
   const started = realWorld.nowMs()
   const { options } = request
   const source = sourceOf(request.operands)
-  const list = await withinDeadline(openList(source, options, 'downloaded'), options.runDeadline)
+  if (options.onFinish !== undefined) requireProgram(options.onFinish)
+  const key = listKeyOf(source, options.dir)
+  // A plan changes nothing, so it may be looked at while another run is at it.
+  const lock = options.dryRun === true ? undefined : await takeLock(key, request, started)
   try {
-    requireLines(list, options.inject ?? [])
-    if (options.dryRun === true) return { code: await printPlan(list, options, request.select?.(list)) }
-    return await runList(request, list, started)
+    const list = await withinDeadline(openList(source, options, 'downloaded'), options.runDeadline)
+    try {
+      requireLines(list, options.inject ?? [])
+      if (options.dryRun === true) return { code: await printPlan(list, options, request.select?.(list)) }
+      return await runList(request, { list, key, started, lockProblem: lock?.problem })
+    } finally {
+      list.close()
+    }
   } finally {
-    list.close()
+    lock?.release()
   }
 }
 
-async function runList(request: GetRequest, list: JobList, started: number): Promise<Ending> {
+interface RunOrigin {
+  readonly list: JobList
+  /** Undefined: another list each time, of which nothing need be remembered. */
+  readonly key: string | undefined
+  readonly started: number
+  readonly lockProblem: string | undefined
+}
+
+async function runList(request: GetRequest, { list, key, started, lockProblem }: RunOrigin): Promise<Ending> {
   const { options } = request
   const listPath = listPathOf(request.operands)
   const ownFiles = ownFilesOf(options, listPath)
@@ -73,46 +93,79 @@ async function runList(request: GetRequest, list: JobList, started: number): Pro
     startedMs: started,
     ...(select === undefined ? {} : { jobs: countSelected(list.size, select) }),
   })
+  const history =
+    key === undefined
+      ? undefined
+      : await openListHistory({
+          path: historyPath(key),
+          list,
+          ...(select === undefined ? {} : { only: select }),
+          told: options.notify === 'changes' ? 'new' : 'all',
+          isAdHoc: listPath === null && options.metrics === undefined,
+        })
   const report = freshReport()
+  let news: News | undefined
   const isTty = options.progress === 'tty' || (options.progress === 'auto' && process.stderr.isTTY === true)
   // Made before the log: its problems are told through it.
   const emit = (event: RunEvent) => {
     log.write(event)
     step(report, event)
+    history?.event(event)
     reporter.event(event)
   }
   const warn = (message: string) => emit({ type: 'warning', at: realWorld.nowMs(), message })
   const { log, problem } = openLog(options, header, list, warn)
   const logWarning = problem === undefined ? log.warning : `no run log: ${problem}`
-  const reporter = await reporterFor(options, isTty, () => report)
+  history?.begin({ id: header.id, log: log.path })
+  const reporter = await reporterFor(options, isTty, { report: () => report, news: () => news })
   const { controls, done } = startSession({
     settings,
     header,
     list,
     ...(select === undefined ? {} : { only: select }),
+    ranks: history?.ranks,
     ...(cookies === undefined ? {} : { cookies }),
     emit,
     warn,
     // Only a screen wants to know ten times a second.
     ...(isTty ? { progress: (status) => reporter.progress?.(status) } : {}),
   })
-  if (logWarning !== undefined) warn(logWarning)
+  const unremembered = history?.problem
+  for (const problem of [logWarning, lockProblem, unremembered]) if (problem !== undefined) warn(problem)
   const say = quietWriter(process.stderr)
   const silence = listenToSignals(controls, () => reporter.note?.(statusLines(controls.status(), report).join('\n')))
+  let code: number
   try {
     await done
+    const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
+    code = exitCode(report, discrepancies)
+    // Of a long list this takes seconds: a signal that ends the run again must not cost what is to be remembered of it.
+    const changes = await history?.finish({ atMs: realWorld.nowMs(), isGood: code === 0 })
+    if (options.notify === 'changes') news = changes
   } finally {
     silence()
   }
   await reporter.close?.()
-  const discrepancies = report.counts === null ? ['the run has no end'] : sumsUp(report, report.counts)
-  const code = exitCode(report, discrepancies)
-  const problems = [await cookies?.save(), ...(await writeOutputs({ options, list, log, report, code }))].filter(
-    (problem) => problem !== undefined,
-  )
-  for (const problem of problems) say(`mpdl: ${problem}\n`)
+  const outputs = { options, list, log, report, code, lastGoodMs: history?.lastGoodMs ?? null }
+  if (history?.problem !== unremembered) say(`mpdl: ${history?.problem}\n`)
+  const unsaved = await cookies?.save()
+  const { problems, jsonReport } = await writeOutputs(outputs)
+  const unwritten = unsaved === undefined ? problems : [unsaved, ...problems]
+  for (const problem of unwritten) say(`mpdl: ${problem}\n`)
+  const told = codeWith(code, unwritten.length > 0, null)
+  const hook = await callHook({ options, log, report, code: told, jsonReport })
+  if (hook !== undefined) {
+    log.write({ type: 'hook-ended', at: realWorld.nowMs(), ...hook })
+    if (hook.problem !== null) say(`mpdl: ${hook.problem}\n`)
+  }
   await settlesWithin(log.close(), CLOSE_MS)
-  return { code: problems.length > 0 && code === 0 ? 73 : code, isolation: header.mode }
+  return { code: codeWith(code, unwritten.length > 0, hook?.problem ?? null), isolation: header.mode }
+}
+
+/** What went wrong around a run that was good. */
+function codeWith(code: number, isUnwritten: boolean, hookProblem: string | null): number {
+  if (code !== 0) return code
+  return isUnwritten ? 73 : hookProblem === null ? 0 : 1
 }
 
 function countSelected(size: number, select: (index: number) => boolean): number {
@@ -195,9 +248,13 @@ function isJournal(): boolean {
   }
 }
 
-async function reporterFor(options: RawRunOptions, isTty: boolean, report: () => Report): Promise<Reporter> {
+async function reporterFor(
+  options: RawRunOptions,
+  isTty: boolean,
+  told: { readonly report: () => Report; readonly news: () => News | undefined },
+): Promise<Reporter> {
   const stream = process.stderr
-  const base = { stream, isVerbose: options.verbose ?? false, report }
+  const base = { stream, isVerbose: options.verbose ?? false, ...told }
   const warn = (message: string) => stream.write(`mpdl: ${message}\n`)
   const named: NamedReporter =
     isTty && options.quiet !== true

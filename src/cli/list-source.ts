@@ -1,8 +1,9 @@
 // From operands to a checked list: what was meant by them, and what is said when that is no list. Knows nothing of what
 // is done with it.
 
-import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { realpathSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fingerprint } from '../core/hash.ts'
 import { printable } from '../core/printable.ts'
 import { redactUrl } from '../core/redact.ts'
 import { spoolDir } from '../places.ts'
@@ -44,6 +45,31 @@ function looksLikeHost(text: string): boolean {
 export function nameOf(source: ListSource): string {
   if (source.kind === 'file') return printable(source.path)
   return source.kind === 'stream' ? source.name : 'command line'
+}
+
+/**
+ * What stays the same from run to run: the list, by whatever way to it, and the directory. Undefined where nobody can
+ * tell: what comes through a pipe may be another list each time.
+ */
+export function listKeyOf(source: ListSource, dir: string): string | undefined {
+  const list =
+    source.kind === 'urls' ? source.urls.join('\n') : source.kind === 'file' ? fileKeyOf(source.path) : undefined
+  return list === undefined ? undefined : fingerprint(`${realPath(dir)}\n${list}`)
+}
+
+function fileKeyOf(path: string): string | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true ? realPath(path) : undefined
+}
+
+/** Of what is not there yet, where it will be. */
+function realPath(path: string): string {
+  const absolute = resolve(path)
+  try {
+    return realpathSync(absolute)
+  } catch {
+    const parent = dirname(absolute)
+    return parent === absolute ? absolute : join(realPath(parent), basename(absolute))
+  }
 }
 
 /** Opens and checks the list. Throws a UsageError with all that is wrong with it; `work` is what was not done then. */

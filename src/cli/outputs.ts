@@ -1,10 +1,12 @@
-// Writes what was asked for besides the summary: --json, --report, --failed-out. Each is rendered from the events.
+// Writes what was asked for besides the summary: --json, --report, --failed-out, --metrics. Each is rendered from the
+// events.
 
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { isUnfinished } from '../core/report.ts'
 import { writeJsonReport } from '../reporters/json.ts'
+import { metricsText } from '../reporters/metrics.ts'
 import type { EventLog } from '../supervisor/event-log.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { formatOf, writeReport } from './render.ts'
@@ -17,11 +19,21 @@ export interface Outputs {
   readonly log: EventLog
   readonly report: Report
   readonly code: number
+  /** When all was well; null where that is not known. */
+  readonly lastGoodMs: number | null
 }
 
-/** Returns a sentence for each that could not be written; the others are. */
-export async function writeOutputs({ options, list, log, report, code }: Outputs): Promise<string[]> {
+export interface WrittenOutputs {
+  /** A sentence for each that could not be written; the others are. */
+  readonly problems: readonly string[]
+  /** As it was named; undefined where there is no JSON report in a file of its own. */
+  readonly jsonReport: string | undefined
+}
+
+export async function writeOutputs(outputs: Outputs): Promise<WrittenOutputs> {
+  const { options, list, log, report, code, lastGoodMs } = outputs
   const problems: string[] = []
+  let jsonReport: string | undefined
   const attempt = async (what: string, write: () => Promise<void>) => {
     try {
       await write()
@@ -33,36 +45,61 @@ export async function writeOutputs({ options, list, log, report, code }: Outputs
     await attempt('the report to standard output', () => writeJsonReport(log.events(), report, writeOut, code))
   }
   for (const path of options.report ?? []) {
-    await attempt(path, () =>
-      intoFile(path, 0o666, (write) => writeReport(formatOf(path), log.events(), report, write, code)),
-    )
+    await attempt(path, async () => {
+      await intoFile(path, 0o666, (write) => writeReport(formatOf(path), log.events(), report, write, code))
+      if (formatOf(path) === 'json' && !isDevice(path)) jsonReport ??= path
+    })
   }
   const { failedOut } = options
   if (failedOut !== undefined) {
     await attempt(failedOut, () => intoFile(failedOut, 0o600, (write) => writeFailed(list, log.events(), write)))
   }
-  return problems
+  const { metrics } = options
+  if (metrics !== undefined) {
+    await attempt(metrics, () =>
+      intoFile(metrics, 0o666, async (write) => write(metricsText({ report, exitCode: code, lastGoodMs }))),
+    )
+  }
+  return { problems, jsonReport }
 }
 
-/** Whole or not at all: a reader never sees half a report. Devices and pipes are written as they are. */
+/**
+ * Whole or not at all: a reader never sees half a report. Devices and pipes are written as they are. `mode` is subject
+ * to the umask.
+ */
 export async function intoFile(
   path: string,
   mode: number,
   fill: (write: (chunk: string) => void) => Promise<void>,
 ): Promise<void> {
-  // A device or a pipe is written to, not replaced.
-  const isDevice = statSync(path, { throwIfNoEntry: false })?.isFile() === false
-  const temporary = isDevice ? path : `${path}.${process.pid}~`
-  const descriptor = openSync(temporary, isDevice ? 'w' : 'wx', mode)
+  if (isDevice(path)) return await fillAndClose(openSync(path, 'w'), fill)
+  // No suffix that a program which gathers files looks for, like node_exporter for `.prom`.
+  const temporary = `${path}.${process.pid}~`
+  // A run that was killed may have left one: in a container every run may have the same number.
+  rmSync(temporary, { force: true })
+  try {
+    await fillAndClose(openSync(temporary, 'wx', mode), fill)
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+function isDevice(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === false
+}
+
+async function fillAndClose(
+  descriptor: number,
+  fill: (write: (chunk: string) => void) => Promise<void>,
+): Promise<void> {
   try {
     await fill((chunk) => {
       for (let bytes = Buffer.from(chunk); bytes.length > 0; ) bytes = bytes.subarray(writeSync(descriptor, bytes))
     })
+  } finally {
     closeSync(descriptor)
-    if (!isDevice) renameSync(temporary, path)
-  } catch (error) {
-    if (!isDevice) rmSync(temporary, { force: true })
-    throw error
   }
 }
 

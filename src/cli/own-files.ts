@@ -11,14 +11,15 @@ import { UsageError } from './usage-error.ts'
  * output would replace what the run reads, or another output.
  */
 export function ownFilesOf(options: RawRunOptions, list: string | null): string[] {
-  const { config, netrcFile, cacert, cert, key, report = [], failedOut, cookieJar } = options
+  const { config, netrcFile, cacert, cert, key, report = [], failedOut, metrics, cookieJar, onFinish } = options
   // The configuration that another run would find there, too.
   const beside = list === null ? [] : [list, join(dirname(list), 'mpdl.toml')]
-  const named = [config, netrcFile, cacert, cert, key].filter((path) => typeof path === 'string')
+  const named = [config, netrcFile, cacert, cert, key, onFinish].filter((path) => typeof path === 'string')
   const taken = new Set([...beside, ...named].flatMap((path) => namesOf(resolve(path))))
   const outputs = [
     ...report.map((path) => ({ option: '--report', path })),
     ...(failedOut === undefined ? [] : [{ option: '--failed-out', path: failedOut }]),
+    ...(metrics === undefined ? [] : [{ option: '--metrics', path: metrics }]),
     ...(cookieJar === undefined ? [] : [{ option: '--cookie-jar', path: cookieJar }]),
   ]
   for (const { option, path } of outputs) {

@@ -5,12 +5,15 @@ import { FAULTS } from '../core/fault.ts'
 import { VERSION } from '../version.ts'
 import { addCompareOptions, ORIGIN_COMMAND } from './compare-options.ts'
 import type { RunOptions } from './configure.ts'
-import { hearTexts } from './effective.ts'
+import { CRON_HEADING, type CronLineOptions, cronSchedule } from './cron-options.ts'
+import { hearTexts, type Texts } from './effective.ts'
 import { type Ending, leave } from './leave.ts'
 import { redactArgv } from './redact-argv.ts'
 import type { ReportFormat } from './render.ts'
 import { addRunOptions, FOREIGN_OPTIONS, HELP_GROUP, type RawRunOptions } from './run-options.ts'
+import type { RunsOptions } from './runs.ts'
 import { UsageError } from './usage-error.ts'
+import { duration, integer } from './values.ts'
 import { addVerifyOptions, type VerifyOptions } from './verify-options.ts'
 
 const EXAMPLES = `
@@ -30,7 +33,7 @@ List format: one job a line; lines that begin with a space or TAB are its option
 
 Exit codes: 0 all well · 3 file · 4 network · 5 TLS · 6 authentication · 7 protocol · 8 HTTP status
   9 integrity · 10 killed · 11 crashed · 12 stopped early · 1 other · 64 usage · 65 bad list · 66 no list
-  70 internal · 71 no processes · 73 cannot write · 78 configuration · 128+N signal N`
+  70 internal · 71 no processes · 73 cannot write · 75 already running · 78 configuration · 128+N signal N`
 
 const CONFIGURATION = `
 Configuration: every option can also stand, without its dashes, in mpdl.toml beside the list or in the file of --config
@@ -42,6 +45,9 @@ Rehearsals (--inject KIND@LINE, or KIND@LINE* for every attempt):
 ${Object.entries(FAULTS)
   .map(([name, text]) => `  ${name.padEnd(12)} ${text}`)
   .join('\n')}`
+
+/** A list may have its run once a month, or a year. */
+const MOST_AGE_MS = 3650 * 86_400_000
 
 const VERIFY_NOTES = `
 Give what decided the names in the run: -d, -o, --names, --query-names, --on-clash.
@@ -168,6 +174,22 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
       const { explain } = await import('./explain.ts')
       outcome.ending = { code: await explain(words, options) }
     })
+  program
+    .command('runs')
+    .description('the last runs of a list: when, how long, what came of it')
+    .argument('[LIST]', 'a list file; without it the runs of all lists')
+    .addOption(
+      new Option('--max-age <DUR>', 'silent, but exit 1 when the last good run ended longer ago')
+        .argParser(duration(1, MOST_AGE_MS))
+        .conflicts('json'),
+    )
+    .addOption(new Option('-n, --max-count <N>', 'at most so many').default(10).argParser(integer(1, 100_000)))
+    .addOption(new Option('--json', 'one JSON object a line on standard output'))
+    .addOption(logDir())
+    .action(async (list: string | undefined, options: RunsOptions) => {
+      const { runs } = await import('./runs.ts')
+      outcome.ending = { code: await runs(list, options) }
+    })
   addRunOptions(
     program
       .command('retry-failed')
@@ -193,12 +215,50 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
     all,
   )
   const typed = hearTexts(examined)
-  examined.argument('[LIST]', 'a list file').action(async (list: string | undefined, _options: RawRunOptions) => {
-    const { doctor } = await import('./doctor.ts')
-    outcome.ending = { code: await doctor(list, examined, typed) }
-  })
+  examined
+    .addOption(new Option('--cron', 'what would differ under cron, by trying'))
+    .addOption(new Option('--cron-facts').hideHelp())
+    .argument('[LIST]', 'a list file')
+    .action(async (list: string | undefined, options: DoctorOptions) => {
+      outcome.ending = { code: await examine(list, options, examined, typed, argv.slice(3)) }
+    })
+  const scheduled = addRunOptions(
+    program.command('cron-line').description('a crontab line for this very run that works as pasted, or systemd units'),
+    all,
+  )
+  const scheduledTexts = hearTexts(scheduled)
+  scheduled
+    .addOption(
+      new Option('--schedule <CRON>', 'when: five fields, or @daily and the like (default: once a night)')
+        .argParser(cronSchedule)
+        .helpGroup(CRON_HEADING),
+    )
+    .addOption(new Option('--systemd', 'a service and a timer instead').helpGroup(CRON_HEADING))
+    .argument('<LIST|URL...>', 'a list file or URLs')
+    .action(async (operands: string[], _options: CronLineOptions, command: Command) => {
+      const { cronLine } = await import('./cron-line.ts')
+      outcome.ending = { code: await cronLine({ operands, command, typed: scheduledTexts, argv: argv.slice(2) }) }
+    })
   for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
   return program
+}
+
+interface DoctorOptions extends RawRunOptions {
+  readonly cron?: boolean
+  /** Asked by the other one, which is not under cron. */
+  readonly cronFacts?: boolean
+}
+
+async function examine(
+  list: string | undefined,
+  { cron, cronFacts }: DoctorOptions,
+  command: Command,
+  typed: Texts,
+  argv: readonly string[],
+): Promise<number> {
+  if (cron !== true && cronFacts !== true) return (await import('./doctor.ts')).doctor(list, command, typed)
+  const { doctorCron, printFacts } = await import('./doctor-cron.ts')
+  return cronFacts === true ? printFacts(list, command, typed) : doctorCron(list, command, typed, argv)
 }
 
 /** What was typed, over environment and configuration file. */

@@ -1,18 +1,21 @@
 // mpdl retry-failed: reads the list of a past run again and runs only what failed or was not started.
 
 import { existsSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { Command } from 'commander'
 import type { LineRange, RunHeader } from '../core/event.ts'
 import { printable } from '../core/printable.ts'
 import { isUnfinished } from '../core/report.ts'
 import type { JobList } from '../supervisor/job-list.ts'
 import { readEvents } from '../supervisor/past-runs.ts'
+import { askPassword } from './ask-password.ts'
 import { configured, isSet, type RunOptions } from './configure.ts'
 import { get } from './get.ts'
 import type { Ending } from './leave.ts'
-import { pastRun } from './past.ts'
+import { finishedRun } from './past.ts'
 import { addRunOptions, EXCLUSIVE, type RawRunOptions, RUN_OPTIONS, SECRET } from './run-options.ts'
 import { UsageError } from './usage-error.ts'
+import { type GivenUser, headerLine } from './values.ts'
 
 interface Unfinished {
   /** Jobs that began, by id: how a person knows them. */
@@ -25,7 +28,7 @@ interface Unfinished {
 /** Options are those of the past run; what is given now replaces them. `command` holds what was typed. */
 export async function retryFailed(wanted: string, command: Command, argv: readonly string[]): Promise<Ending> {
   const { logDir } = command.opts<RawRunOptions>()
-  const { path: log, run } = await pastRun(wanted, logDir ?? process.env['MPDL_LOG_DIR'])
+  const { path: log, run } = await finishedRun(wanted, logDir ?? process.env['MPDL_LOG_DIR'])
   const list = run.list.path
   if (list === null) {
     const hint = 'keep what fails with --failed-out FILE and run that'
@@ -79,6 +82,7 @@ const isMasked = (command: Command, name: string) => JSON.stringify(command.getO
  */
 async function optionsOf(run: RunHeader, past: readonly string[], command: Command): Promise<RunOptions> {
   const merged = parsed(past)
+  const typedThen = { ...merged.opts<RawRunOptions>() }
   const masked = [...SECRET].filter((name) => isMasked(merged, name))
   for (const name of masked) merged.setOptionValueWithSource(name, undefined, 'default')
   for (const name of namesTyped(command)) {
@@ -94,25 +98,45 @@ async function optionsOf(run: RunHeader, past: readonly string[], command: Comma
     if (isMasked(recorded, name)) masked.push(name)
     else merged.setOptionValueWithSource(name, recorded.getOptionValue(name), 'run')
   }
-  const options = merged.opts<RawRunOptions>()
-  requireAgain(
-    masked.filter((name) => merged.getOptionValue(name) === undefined),
-    run,
-  )
+  const missing = masked.filter((name) => merged.getOptionValue(name) === undefined)
+  const asked = await askAgain(missing, run, { ...recorded.opts<RawRunOptions>(), ...typedThen })
+  const options = { ...merged.opts<RawRunOptions>(), ...asked }
   const dir = command.getOptionValueSource('dir') === 'cli' ? options.dir : run.dir
   // A rehearsed failure was not a real one: what is run again is run for real.
   const { inject: _, ...real } = { ...options, dir }
   return { options: real, untyped: [...run.untyped, ...untyped] }
 }
 
-/** `names`: of options whose secrets nobody has given again. */
-function requireAgain(names: readonly string[], run: RunHeader): void {
-  if (names.length === 0) return
+/**
+ * `names`: of options whose secrets nobody has given again; `then`: all options as the log shows them. Of a proxy it does
+ * not even show the user, and where nobody sits nobody is asked.
+ */
+async function askAgain(
+  names: readonly string[],
+  run: RunHeader,
+  then: Pick<RawRunOptions, 'user' | 'header'>,
+): Promise<Pick<RawRunOptions, 'user' | 'header'>> {
+  if (names.length === 0) return {}
+  if (names.includes('proxy') || !(isatty(0) || isatty(2))) throw mustGiveAgain(names, run)
+  const asked: { user?: GivenUser; header?: [string, string][] } = {}
+  if (names.includes('header')) {
+    // What was given a second time already stands there twice.
+    for (const name of new Set(then.header?.map(([name]) => name))) {
+      const value = await askPassword(`the header "${name}: …"`)
+      asked.header = headerLine(`${name}: ${value}`, asked.header)
+    }
+  }
+  // Given without a password, it is asked for as ever.
+  if (names.includes('user') && then.user !== undefined) asked.user = { user: then.user.user, password: undefined }
+  return asked
+}
+
+function mustGiveAgain(names: readonly string[], run: RunHeader): UsageError {
   const lost = RUN_OPTIONS.filter((option) => option.required && names.includes(option.attributeName()))
   const words = lost.map(({ short, long }) => short ?? long).join(' and ')
   const keys = lost.map((option) => `${option.name()} = "…"`).join(', ')
   const hint = `give it again, or keep it in a file for --config (${keys})`
-  throw new UsageError(`run ${run.id} was given ${words} with a secret, which its log does not hold; ${hint}`)
+  return new UsageError(`run ${run.id} was given ${words} with a secret, which its log does not hold; ${hint}`)
 }
 
 function namesTyped(command: Command): string[] {

@@ -2,15 +2,18 @@
 
 import { Command, Option } from 'commander'
 import { AUTH_MODES, type AuthMode } from '../core/credentials.ts'
+import type { HaltRule } from '../core/halt.ts'
 import { ISOLATIONS, type IsolationName, MOST_JOBS_BY_PROCESS } from '../core/isolation-name.ts'
 import { DEFAULTS } from '../supervisor/settings.ts'
 import type { GivenUser, Injection, MinSpeed } from './values.ts'
 import {
   duration,
+  haltRule,
   headerLine,
   injection,
   integer,
   mediaTypes,
+  metricsPath,
   minSpeed,
   outPattern,
   proxy,
@@ -41,6 +44,8 @@ export interface RawRunOptions {
   readonly minSpeed: MinSpeed
   readonly deadline?: number
   readonly runDeadline?: number
+  readonly halt?: HaltRule
+  readonly lockWait?: number
   readonly maxMemory: number
   readonly maxFilesize?: number
   readonly minDiskFree?: number
@@ -79,6 +84,10 @@ export interface RawRunOptions {
   readonly json?: boolean
   readonly report?: readonly string[]
   readonly failedOut?: string
+  readonly notify: 'trouble' | 'changes'
+  readonly metrics?: string
+  readonly onFinish?: string
+  readonly onFinishTimeout: number
   readonly dryRun?: boolean
   readonly logDir?: string
   readonly logKeep: number
@@ -101,6 +110,8 @@ export const SECRET = names('header', 'user', 'proxy')
 export const EXCLUSIVE = names('timestamping', 'force', 'skipExisting')
 
 export const HELP_GROUP = 'Help:'
+
+const DEFAULT_HOOK_MS = 60_000
 
 const advanced = (option: Option) => option.hideHelp()
 
@@ -169,7 +180,14 @@ export function addRunOptions(command: Command, all: boolean): Command {
         .default(DEFAULTS.connectTimeoutMs, '30s')
         .argParser(duration(1)),
       add('--deadline <DUR>', 'for one job, all attempts and waits together').argParser(duration(1)),
-      add('--run-deadline <DUR>', 'for the whole run; what has not started is not started').argParser(duration(1)),
+      add(
+        '--run-deadline <DUR>',
+        'for the whole run; the next one begins with what had not started, then with what failed',
+      ).argParser(duration(1)),
+      add(
+        '--halt <RULE>',
+        'soon,fail=10%: begin nothing more once so many failed; now,fail=3: end what runs too',
+      ).argParser(haltRule),
       add('--min-speed <SPEED>', 'slower over the window ends an attempt; off')
         .default({ bytesPerSecond: DEFAULTS.minBytesPerSecond, windowMs: DEFAULTS.speedWindowMs }, '1K/10m')
         .argParser(minSpeed),
@@ -232,12 +250,26 @@ export function addRunOptions(command: Command, all: boolean): Command {
       add('--json', 'the report as JSON on standard output'),
       add('--report <FILE>', 'write the report to FILE.html, FILE.json or FILE.txt; repeatable').argParser(reportPath),
       add('--failed-out <FILE>', 'write the list entries that did not succeed or start, as a list'),
+      add('--notify <WHAT>', 'without a terminal, speak of all trouble, or of changes since the last run only')
+        .choices(['trouble', 'changes'])
+        .default('trouble'),
+      add('--metrics <FILE>', "write FILE.prom for the textfile collector of Prometheus' node_exporter").argParser(
+        metricsPath,
+      ),
       advanced(add('--log-dir <DIR>', 'where run logs go')),
       advanced(add('--log-keep <N>', 'how many logs of this list are kept').default(30).argParser(integer(1, 100_000))),
       advanced(add('--no-log', 'keep no log')),
     ],
     'The run': [
       add('--keep-going', 'skip bad lines of the list; they count as failed'),
+      add(
+        '--lock-wait <DUR>',
+        'wait so long for another run of this list into this directory (default: exit 75)',
+      ).argParser(duration(0)),
+      add('--on-finish <PROGRAM>', 'run it once at the end, without a shell; what happened is in its environment'),
+      advanced(
+        add('--on-finish-timeout <DUR>', 'how long it may take').default(DEFAULT_HOOK_MS, '1m').argParser(duration(1)),
+      ),
       add('--config <FILE>', 'options from a TOML file (default: mpdl.toml beside the list)'),
       advanced(add('--no-config', 'not even from the one beside the list')),
       add(

@@ -41,6 +41,7 @@ export async function settingsOf(
     speedWindowMs: options.minSpeed.windowMs,
     deadlineMs: options.deadline,
     runDeadlineMs: options.runDeadline,
+    halt: options.halt,
     maxMemoryBytes: options.maxMemory,
     maxFileSizeBytes: options.maxFilesize,
     minDiskFreeBytes: options.minDiskFree,

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from 'commander'
 import type { Fault } from '../core/fault.ts'
 import { FAULTS, isFault } from '../core/fault.ts'
+import { type HaltRule, parseHalt } from '../core/halt.ts'
 import { parseHeader, parseHeaderLine } from '../core/header.ts'
 import { parseProxy } from '../core/proxy.ts'
 import { formatDuration, parseDuration, parseSize } from '../core/units.ts'
@@ -27,7 +28,9 @@ export function duration(leastMs: number, mostMs = MOST_MS): (text: string) => n
     const ms = parseDuration(text)
     if (ms === undefined || ms < leastMs || ms > mostMs) {
       const least = leastMs > 1 ? `, at least ${formatDuration(leastMs)}` : leastMs > 0 ? ', above zero' : ''
-      throw new InvalidArgumentError(`allowed are durations like 250ms, 30s, 5m, 6h${least}, at most 24d.`)
+      throw new InvalidArgumentError(
+        `allowed are durations like 250ms, 30s, 5m, 6h${least}, at most ${formatDuration(mostMs)}.`,
+      )
     }
     return ms
   }
@@ -60,6 +63,20 @@ export function unlikeCurl<T>(parse: (text: string) => T, hint: string): (text: 
         : error
     }
   }
+}
+
+export function haltRule(text: string): HaltRule {
+  const rule = parseHalt(text)
+  if (rule === undefined) {
+    throw new InvalidArgumentError('allowed are soon,fail=N, now,fail=N and a share of the jobs: soon,fail=10%.')
+  }
+  return rule
+}
+
+/** The collector passes over all other files. */
+export function metricsPath(text: string): string {
+  if (!text.endsWith('.prom')) throw new InvalidArgumentError('allowed are names that end in .prom.')
+  return text
 }
 
 export interface MinSpeed {

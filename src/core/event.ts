@@ -241,6 +241,19 @@ export type RunEvent =
       readonly counts: IndependentCounts
       readonly signal: string | null
     }
+  /** After the run's end: the program of --on-finish. */
+  | {
+      readonly type: 'hook-ended'
+      readonly at: number
+      readonly program: string
+      readonly exit_code: number | null
+      readonly signal: string | null
+      readonly ms: number
+      /** The end of what it printed, both streams as they came. */
+      readonly output: string
+      /** What went wrong, as a sentence; null when it exited with 0. */
+      readonly problem: string | null
+    }
 
 /** What changes too often for the log: only the screen shows it. */
 export interface Progress {

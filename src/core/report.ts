@@ -90,6 +90,8 @@ export interface Report {
   readonly hosts: Map<string, HostState>
   hostsDropped: number
   suspended: { count: number; gapMs: number }
+  /** What went wrong with the program of --on-finish, as a sentence. */
+  hookProblem: string | null
   /** Signals sent to the children of active jobs: as many entries as there are active jobs. */
   readonly signals: Map<number, string[]>
 }
@@ -142,6 +144,7 @@ export function freshReport(): Report {
     hosts: new Map(),
     hostsDropped: 0,
     suspended: { count: 0, gapMs: 0 },
+    hookProblem: null,
     signals: new Map(),
   }
 }
@@ -215,6 +218,9 @@ export function step(report: Report, event: RunEvent): Report {
       report.endedAt = event.at
       report.counts = event.counts
       report.signal = event.signal
+      break
+    case 'hook-ended':
+      report.hookProblem = event.problem
       break
   }
   return report

@@ -33,9 +33,16 @@ interface HostState {
 
 const NONE = -1
 
+export interface ScheduleOptions {
+  /** By index: jobs of a lower rank come first, before all of a higher one. All are of one where it is left out. */
+  readonly ranks?: Uint8Array | undefined
+  /** Asked after each start, for how long its host is left in peace. */
+  readonly pauseMs?: () => number
+}
+
 /**
- * Fresh jobs are linked lists by host in list order (8 bytes a job), so that one crowded host never blocks the
- * others however long the list is. Hosts that may start something sit in a heap by their next job's index.
+ * Fresh jobs are linked lists by host in the order they came in (8 bytes a job), so that one crowded host never blocks
+ * the others however long the list is. Hosts that may start something sit in a heap by their next job's index.
  */
 export class Schedule {
   #slots: number
@@ -45,7 +52,8 @@ export class Schedule {
   readonly #head: number[] = []
   readonly #tail: number[] = []
   readonly #states = new Map<number, HostState>()
-  readonly #eligible = new Heap<{ host: number; index: number }>((a, b) => a.index < b.index)
+  readonly #ranks: Uint8Array | undefined
+  readonly #eligible = new Heap<{ host: number; index: number }>((a, b) => this.#isBefore(a.index, b.index))
   readonly #waiting = new Heap<Waiting>((a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.index < b.index))
   readonly #pauses = new Heap<{ host: number; atMs: number }>((a, b) => a.atMs < b.atMs)
   #active = 0
@@ -55,15 +63,20 @@ export class Schedule {
   /** Waiting jobs that were ended meanwhile; dropped when they come up. */
   readonly #cancelled = new Set<number>()
 
-  /** `pauseMs`: asked after each start, for how long its host is left in peace. */
-  constructor(size: number, slots: number, rules: HostRules, pauseMs: () => number = () => 0) {
+  constructor(size: number, slots: number, rules: HostRules, { ranks, pauseMs = () => 0 }: ScheduleOptions = {}) {
     this.#slots = slots
     this.#rules = rules
+    this.#ranks = ranks
     this.#pauseMs = pauseMs
     this.#next = new Int32Array(size).fill(NONE)
   }
 
-  /** Enters a fresh job; call in list order. */
+  #isBefore(a: number, b: number): boolean {
+    const difference = (this.#ranks?.[a] ?? 0) - (this.#ranks?.[b] ?? 0)
+    return difference < 0 || (difference === 0 && a < b)
+  }
+
+  /** Enters a fresh job; call by rank, and in list order within a rank. */
   add(index: number, host: number): void {
     const tail = this.#tail[host] ?? NONE
     if ((this.#head[host] ?? NONE) === NONE) {

@@ -1,8 +1,9 @@
 // Decides how one job's life is told: its attempts, waits, answers and signals, each with the time since it began, and
 // who brought which bytes. Knows nothing of logs.
 
-import type { AttemptRecord, JobRow, RunEvent } from '../core/event.ts'
+import type { AttemptRecord, JobRow, RunEvent, RunHeader } from '../core/event.ts'
 import { describe } from '../core/failure.ts'
+import { localTime } from '../core/local-time.ts'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 import { rangeText } from './plain.ts'
@@ -24,6 +25,11 @@ export function isAbout(event: RunEvent, line: number): boolean {
     default:
       return false
   }
+}
+
+/** What the timeline is of, so that it makes sense in a mail by itself. */
+export function titleLine({ id, list, started }: RunHeader, line: number): string {
+  return `line ${line} of ${printable(list.name)} in run ${printable(id)}, ${localTime(started)}`
 }
 
 const INDENT = ' '.repeat(13)

@@ -2,10 +2,12 @@
 // nothing of cursors.
 
 import type { ByteRange, Reporter, RunEvent } from '../core/event.ts'
+import type { News } from '../core/news.ts'
 import { printable } from '../core/printable.ts'
 import type { Report } from '../core/report.ts'
 import { endedJobs, isAllWell, isTrouble, rememberSignals } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
+import { newsLines } from './news.ts'
 import { bulkLine, rowLine, storyLine, summaryLines, warningText } from './summary.ts'
 
 /** `silent`: cron. `lines`: a line per job, for CI. `journal`: one line in all. */
@@ -20,6 +22,8 @@ export interface PlainOptions {
   readonly isVerbose?: boolean
   /** The report so far; every event is in it before reporters hear of it. */
   readonly report: () => Report
+  /** Asked for at the end: only what is new is said then. */
+  readonly news?: () => News | undefined
 }
 
 /** A writer that falls silent when the stream breaks: EPIPE ends output, never downloads. */
@@ -69,6 +73,7 @@ export function createPlainReporter({
   isQuiet = false,
   isVerbose = false,
   report,
+  news,
 }: PlainOptions): Reporter {
   const write = quietWriter(stream)
   const writeLine = (line: string) => write(`${line}\n`)
@@ -102,6 +107,12 @@ export function createPlainReporter({
     note: writeLine,
     async close() {
       const isWell = isAllWell(report())
+      const changes = mode === 'silent' ? news?.() : undefined
+      if (changes !== undefined) {
+        const lines = isWell && isQuiet ? [] : newsLines(report(), changes)
+        if (lines.length > 0) writeLine(lines.join('\n'))
+        return
+      }
       // With nothing else to say, a run without its log still has to say so.
       if (isWell && mode === 'silent' && !isQuiet) {
         for (const warning of report().warnings) {

@@ -3,9 +3,10 @@
 
 import type { JobRow, LineRange, RunEvent } from '../core/event.ts'
 import { OUTCOMES } from '../core/event.ts'
-import { printable } from '../core/printable.ts'
+import type { FailureKind } from '../core/failure.ts'
+import { excerpt, printable } from '../core/printable.ts'
 import type { FailedSample, FailureGroup, Report, ReportWarning } from '../core/report.ts'
-import { elapsedMs, endedJobs, isTrouble, sampleOf, sumsUp } from '../core/report.ts'
+import { elapsedMs, endedJobs, isTrouble, sampleOf, stopSignal, sumsUp } from '../core/report.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 
 export interface SummaryOptions {
@@ -16,6 +17,11 @@ export interface SummaryOptions {
 const MAX_ROWS = 20
 /** Headers above rows; later groups show one row that says how many are like it. Keeps a bad night at 30 lines. */
 const MAX_HEADERS = 3
+/** What went wrong may fill so many lines of the summary. */
+const MAX_TROUBLE_LINES = 26
+const MAX_CAUSES = 2
+/** Of what happened to a job, however narrow the screen. */
+const MIN_TEXT = 20
 const MAX_HOSTS = 2
 const MAX_RANGES = 8
 const MAX_WARNINGS = 2
@@ -67,7 +73,7 @@ function whatHappened({ sentence, outcome, signals, countedTries, keptBytes }: F
   return printable(parts.join(', '))
 }
 
-/** Where it happened: `line 17 https://…`. One word for the wrapping, so that a line and its URL stay together. */
+/** Where it happened: `line 17 https://…`. */
 function whereOf({ lines, url }: FailedSample): string {
   return url === null ? linesText(lines) : `${linesText(lines)} ${printable(url)}`
 }
@@ -94,16 +100,22 @@ export function bulkLine(event: Extract<RunEvent, { type: 'jobs-ended' }>): stri
 }
 
 /**
- * The whole story: `mpdl: 100 = 91 downloaded + 6 unchanged + 3 failed in 1m12s, 3.21 GiB, 45.6 MiB/s, process`.
- * Its counts carry no separators: this is the line that scripts look at.
+ * The whole story: `mpdl: 100 = 91 downloaded + 6 unchanged + 3 failed in 1m12s, 3.21 GiB, 45.6 MiB/s, process: HTTP
+ * 404 at example.com`. Its counts carry no separators: this is the line that scripts look at.
  */
 export function storyLine(report: Report): string {
+  const causes = [...stopTexts(report), ...causeTexts(report)]
+  return `mpdl: ${sumsText(report)}${causes.length > 0 ? `: ${causes.join(', ')}` : ''}`
+}
+
+/** The part of the story that every run has: `100 = 97 downloaded + 3 failed in 1m12s, …`. */
+export function sumsText(report: Report): string {
   const ended = endedJobs(report)
   const ms = elapsedMs(report)
   const sums = OUTCOMES.filter((outcome) => report.totals[outcome] > 0).map(
     (outcome) => `${report.totals[outcome]} ${outcome}`,
   )
-  const parts = [`mpdl: ${ended === 0 ? 'no jobs' : `${ended} = ${sums.join(' + ')}`} in ${formatDuration(ms)}`]
+  const parts = [`${ended === 0 ? 'no jobs' : `${ended} = ${sums.join(' + ')}`} in ${formatDuration(ms)}`]
   parts.push(formatBytes(report.movedBytes))
   if (ms > 0) parts.push(`${formatBytes((report.movedBytes / ms) * 1000)}/s`)
   if (report.run !== null) parts.push(report.run.mode)
@@ -111,38 +123,93 @@ export function storyLine(report: Report): string {
   return parts.join(', ')
 }
 
+/** What ended the run before its list, in a word or two. */
+export function stopTexts(report: Report): string[] {
+  const [first] = report.stops
+  if (first === undefined) return []
+  const cause = (first.cause === 'signal' ? stopSignal(report) : null) ?? first.cause.replaceAll('-', ' ')
+  return [`stopped early (${printable(cause)})`]
+}
+
+/** What most jobs failed of. Names no host that is down: that has a line of its own. */
+export function causeTexts(report: Report): string[] {
+  const { down, failed } = causesOf(report)
+  const causes = failed
+    .filter(({ kind }) => kind !== 'run-deadline')
+    .map((group) => ({ text: causeText(group), count: group.count }))
+  if (down.length > 0)
+    causes.push({ text: down.length === 1 ? 'a host is down' : `${down.length} hosts are down`, count: sumOf(down) })
+  causes.sort((a, b) => b.count - a.count)
+  const texts = causes.slice(0, MAX_CAUSES).map(({ text }) => text)
+  const more = causes.length - texts.length
+  return more > 0 ? [`${texts.join(', ')} and ${more} more cause${more === 1 ? '' : 's'}`] : texts
+}
+
+/** Jobs that went wrong by themselves: not those that were cancelled. */
+export function failedJobs(report: Report): number {
+  const { down, failed } = causesOf(report)
+  return sumOf(down) + sumOf(failed)
+}
+
 /** The summary of a run; only its first line when all went well and nothing needs saying. */
 export function summaryLines(report: Report, { width = MAX_PLAIN_WIDTH }: SummaryOptions = {}): string[] {
-  const say = (text: string) => wrapWords(text.split(' '), width, '  ')
-  // Never wrapped: whoever looks at one line only has it all.
-  const lines = [storyLine(report)]
-  if (report.counts === null)
-    lines.push(...say(`NOT FINISHED: the log of this run has no end. ${progressText(report)}`))
-  else for (const text of sumsUp(report, report.counts)) lines.push(...say(`THE SUMS DO NOT ADD UP: ${text}`))
-  for (const { reason } of report.stops) lines.push(...say(`stopped early: ${printable(reason)}`))
-  lines.push(...hostLines(report, say), ...failureLines(report, width))
-  for (const group of report.groups.values())
-    if (group.outcome === 'cancelled') lines.push(...say(cancelledText(group)))
-  const notStarted = report.totals['not-started']
-  if (notStarted > 0) {
-    const { ranges, dropped } = report.notStarted
-    lines.push(
-      ...say(
-        ranges.length > 0 ? `${linesText(ranges, dropped)} not started` : `${counted(notStarted, 'job')} not started`,
-      ),
-    )
-  }
-  if (report.suspended.count > 0) {
-    lines.push(
-      ...say(
-        `the machine stood still for ${formatDuration(report.suspended.gapMs)} in ${counted(report.suspended.count, 'pause')}`,
-      ),
-    )
-  }
-  if (report.unverified > 0) {
+  const say = sayer(width)
+  const where = `: ${reportCommand(report)}`
+  // The first line is never wrapped: whoever looks at one line only has it all.
+  return [
+    storyLine(report),
+    ...doubtLines(report, say),
+    ...troubleLines(report, { width, room: MAX_TROUBLE_LINES, where }),
+    ...restLines(report, say),
+    ...warningLines(report, say, where),
+    ...(report.hookProblem === null ? [] : say(printable(report.hookProblem))),
+  ]
+}
+
+/** Where everything is told. */
+export function reportCommand({ run }: Report): string {
+  return `mpdl report ${printable(run?.id ?? 'RUN')}`
+}
+
+type Say = (text: string) => string[]
+
+/** Sentences into lines. */
+export function sayer(width = MAX_PLAIN_WIDTH): Say {
+  return (text) => wrapWords(text.split(' '), width, '  ')
+}
+
+/** No more lines than there is room for. */
+export function clipped(lines: readonly string[], room: number): readonly string[] {
+  return lines.length <= room ? lines : [...lines.slice(0, room - 1), '  …']
+}
+
+/** Whether the report may not be believed, in a word or two. */
+export function doubtTexts(report: Report): string[] {
+  if (report.counts === null) return ['NOT FINISHED']
+  return sumsUp(report, report.counts).length > 0 ? ['THE SUMS DO NOT ADD UP'] : []
+}
+
+/** Why it may not. */
+export function doubtLines(report: Report, say: Say): string[] {
+  if (report.counts === null) return say(`NOT FINISHED: the log of this run has no end. ${progressText(report)}`)
+  return sumsUp(report, report.counts).flatMap((text) => say(`THE SUMS DO NOT ADD UP: ${text}`))
+}
+
+/** What did not fail and was not done either, and what else a person may want to know of the whole run. */
+function restLines(report: Report, say: Say): string[] {
+  const lines = notStartedLines(report, say)
+  const { count, gapMs } = report.suspended
+  if (count > 0)
+    lines.push(...say(`the machine stood still for ${formatDuration(gapMs)} in ${counted(count, 'pause')}`))
+  if (report.unverified > 0)
     lines.push(...say(`${counted(report.unverified, 'file')} unverified: the server gave no length`))
-  }
-  return [...lines, ...warningLines(report, say)]
+  return lines
+}
+
+export function notStartedLines({ totals, notStarted: { ranges, dropped } }: Report, say: Say): string[] {
+  const count = totals['not-started']
+  if (count === 0) return []
+  return say(ranges.length > 0 ? `${linesText(ranges, dropped)} not started` : `${counted(count, 'job')} not started`)
 }
 
 function progressText({ run, totals }: Report): string {
@@ -151,10 +218,66 @@ function progressText({ run, totals }: Report): string {
     : `Of ${counted(run.list.jobs, 'job')} ${totals.downloaded + totals.unchanged + totals.skipped} ended well.`
 }
 
-type Say = (text: string) => string[]
+interface TroubleLayout {
+  readonly width?: number
+  /** In lines, six or more. */
+  readonly room: number
+  /** Where those are told that had no place, to stand behind `and 4,980 more`. */
+  readonly where?: string
+}
 
-function hostLines(report: Report, say: Say): string[] {
-  const groups = [...report.groups.values()].filter(isHostDown)
+/** What went wrong: why the run was stopped, hosts that are down, failures by cause and host, cancelled jobs. */
+export function troubleLines(
+  report: Report,
+  { width = MAX_PLAIN_WIDTH, room, where = '' }: TroubleLayout,
+): readonly string[] {
+  const say = sayer(width)
+  const { down, failed, cancelled } = causesOf(report)
+  const stops = report.stops.flatMap(({ reason }) => say(`stopped early: ${printable(reason)}`))
+  // Whatever else went wrong, the failures keep half of the room.
+  const around = failed.length > 0 ? Math.floor(room / 2) : room
+  const before = clipped([...stops, ...hostLines(report, down, say)], cancelled.length > 0 ? around - 1 : around)
+  const after = clipped(
+    cancelled.flatMap((group) => say(cancelledText(group))),
+    around - before.length,
+  )
+  const left = room - before.length - after.length - 1
+  const { lines, told } = failureLines(failed, { width, room: left, tries: report.run?.tries })
+  const more = sumOf(failed) - told
+  return [...before, ...lines, ...(more > 0 ? [`and ${grouped(more)} more${where}`] : []), ...after]
+}
+
+interface Causes {
+  /** With everything that failed for want of a connection, the jobs that were tried before the host was given up, too. */
+  readonly down: readonly FailureGroup[]
+  readonly failed: readonly FailureGroup[]
+  readonly cancelled: readonly FailureGroup[]
+}
+
+function causesOf(report: Report): Causes {
+  const groups = [...report.groups.values()]
+  const cancelled = groups.filter(({ outcome }) => outcome === 'cancelled')
+  const down = groups.filter(({ kind }) => kind === 'host-down').map((group) => ({ ...group }))
+  const failed = groups.filter((group) => {
+    if (group.outcome === 'cancelled' || group.kind === 'host-down') return false
+    const host = UNREACHABLE.has(group.kind) ? down.find(({ host }) => host === group.host) : undefined
+    if (host !== undefined) host.count += group.count
+    return host === undefined
+  })
+  return { down, failed, cancelled }
+}
+
+/** What jobs fail of at a host that is down. */
+const UNREACHABLE: ReadonlySet<FailureKind | null> = new Set<FailureKind>([
+  'connect-refused',
+  'connect-timeout',
+  'unknown-host',
+  'network',
+])
+
+const sumOf = (groups: readonly FailureGroup[]) => groups.reduce((sum, { count }) => sum + count, 0)
+
+function hostLines(report: Report, groups: readonly FailureGroup[], say: Say): string[] {
   const shown = groups.slice(0, MAX_HOSTS)
   const lines = shown.flatMap(({ sentence, count }) => say(`${printable(sentence)}: ${counted(count, 'job')} failed`))
   const named = new Set(shown.map(({ host }) => host))
@@ -162,47 +285,70 @@ function hostLines(report: Report, say: Say): string[] {
   for (const { host, change } of report.hosts.values()) if (change === 'down') others.add(host)
   const rest = [...others].filter((host) => !named.has(host))
   if (rest.length === 0) return lines
-  const jobs = groups.slice(MAX_HOSTS).reduce((sum, { count }) => sum + count, 0)
+  const jobs = sumOf(groups.slice(MAX_HOSTS))
   const names = rest.slice(0, MAX_HOSTS).map(printable).join(', ')
   const more = rest.length > MAX_HOSTS ? ` and ${grouped(rest.length - MAX_HOSTS)} more hosts` : ''
   return [...lines, ...say(`down: ${names}${more}${jobs > 0 ? `: ${counted(jobs, 'job')} failed` : ''}`)]
 }
 
-const isHostDown = ({ kind }: FailureGroup) => kind === 'host-down'
+interface FailureLayout {
+  readonly width: number
+  readonly room: number
+  readonly tries: number | undefined
+}
 
-function failureLines(report: Report, width: number): string[] {
-  const groups = [...report.groups.values()].filter((group) => group.outcome !== 'cancelled' && !isHostDown(group))
-  const failures = groups.reduce((sum, { count }) => sum + count, 0)
-  const shares = shareRows(groups)
-  // A night on which everything failed is skimmed, not read: there every job keeps to its one line.
-  const isMany = failures > MAX_ROWS
-  const lines: string[] = []
+interface FailureRow {
+  readonly indent: string
+  /** `line 17`, before the URL. */
+  readonly line: string
+  readonly url: string | null
+  readonly text: string
+  /** What no cutting may take away. */
+  readonly alike: string
+}
+
+/** `told`: how many jobs the rows speak of. */
+function failureLines(groups: readonly FailureGroup[], { width, room, tries }: FailureLayout) {
+  const shares = shareRows(groups, Math.max(1, Math.min(MAX_ROWS, room - MAX_HEADERS)))
+  const rows: FailureRow[] = []
   let told = 0
   for (const [i, group] of groups.entries()) {
-    const rows = group.samples.slice(0, shares[i])
-    const hasHeader = rows.length > 1
-    if (hasHeader) lines.push(...wrapWords(`${headerText(group)}:`.split(' '), width, '  '))
-    for (const sample of rows) {
+    const samples = group.samples.slice(0, shares[i]).sort((a, b) => firstLineOf(a) - firstLineOf(b))
+    const hasHeader = samples.length > 1
+    const indent = hasHeader ? '  ' : ''
+    if (hasHeader) rows.push({ indent: '', line: '', url: null, text: headerText(group), alike: ':' })
+    for (const sample of samples) {
       told += sample.jobs
-      const alike =
-        hasHeader || group.count <= sample.jobs
-          ? ''
-          : ` (and ${grouped(group.count - sample.jobs)} more: ${causeText(group)})`
-      const words = [whereOf(sample), ...`${whatHappened(sample, report.run?.tries)}${alike}`.split(' ')]
-      const indent = hasHeader ? '  ' : ''
-      if (isMany) lines.push(indent + words.join(' '))
-      else lines.push(...wrapWords(words, width - indent.length, '  ').map((line) => indent + line))
+      const more = hasHeader ? 0 : group.count - sample.jobs
+      const alike = more > 0 ? ` (and ${grouped(more)} more like it)` : ''
+      rows.push({ indent, line: linesText(sample.lines), url: sample.url, text: whatHappened(sample, tries), alike })
     }
   }
-  const more = failures - told
-  if (more > 0) lines.push(`and ${grouped(more)} more: mpdl report ${printable(report.run?.id ?? 'RUN')}`)
-  return lines
+  const wrapped = rows.flatMap((row) => wrappedRow(row, width))
+  // A night on which everything failed is skimmed, not read: there every job keeps to its one line.
+  return { lines: wrapped.length <= room ? wrapped : rows.map((row) => cutRow(row, width)), told }
+}
+
+const firstLineOf = ({ lines: [first] }: FailedSample) => first?.[0] ?? 0
+
+function wrappedRow({ indent, line, url, text, alike }: FailureRow, width: number): string[] {
+  const words = `${text}${alike}`.split(' ')
+  // A line and its URL stay together.
+  const where = url === null ? line.split(' ').filter(Boolean) : [`${line} ${printable(url)}`]
+  return wrapWords([...where, ...words], width - indent.length, '  ').map((each) => indent + each)
+}
+
+function cutRow({ indent, line, url, text, alike }: FailureRow, width: number): string {
+  const room = width - indent.length - alike.length
+  if (url === null) return `${indent}${excerpt(`${line} ${text}`.trimStart(), room)}${alike}`
+  // An address that is cut leads nowhere.
+  return `${indent}${line} ${printable(url)} ${excerpt(text, Math.max(MIN_TEXT, room - line.length - 2))}${alike}`
 }
 
 /** How many rows each group shows: one each while there is room, then the first groups fill up. */
-function shareRows(groups: readonly FailureGroup[]): number[] {
-  const shares: number[] = groups.map((_, i) => (i < MAX_ROWS ? 1 : 0))
-  let left = Math.max(0, MAX_ROWS - groups.length)
+function shareRows(groups: readonly FailureGroup[], most: number): number[] {
+  const shares: number[] = groups.map((_, i) => (i < most ? 1 : 0))
+  let left = Math.max(0, most - groups.length)
   let headers = 0
   for (const [i, { samples }] of groups.entries()) {
     const extra = Math.min(left, samples.length - 1)
@@ -230,13 +376,11 @@ function cancelledText({ count, sentence, keptBytes, samples }: FailureGroup): s
   return `${counted(count, 'job')} ${printable(sentence)}${kept}: ${where}${count > told ? ' and others' : ''}`
 }
 
-function warningLines({ warnings, warningCount, run }: Report, say: Say): string[] {
-  const shown = warnings.slice(0, MAX_WARNINGS)
+export function warningLines(report: Report, say: Say, where = ''): string[] {
+  const shown = report.warnings.slice(0, MAX_WARNINGS)
   const lines = shown.flatMap((warning) => say(`warning: ${warningText(warning)}`))
-  const more = warningCount - shown.length
-  return more > 0
-    ? [...lines, `and ${counted(more, 'more warning')}: mpdl report ${printable(run?.id ?? 'RUN')}`]
-    : lines
+  const more = report.warningCount - shown.length
+  return more > 0 ? [...lines, `and ${counted(more, 'more warning')}${where}`] : lines
 }
 
 /** A warning with the line it belongs to. */

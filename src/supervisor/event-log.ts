@@ -1,23 +1,23 @@
 // Decides where a run's events are kept, so that its report can be rendered: in its log, in a nameless file, or, when
 // the disk gives way, the essential ones in memory. Knows nothing of what they mean. A log never stops a run.
 
-import { fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
-import { open, unlink } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { constants, fstatSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
+import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino from 'pino'
 import type { Outcome, RunEvent, RunHeader } from '../core/event.ts'
 import { classOf } from '../core/failure.ts'
 import { freshReport } from '../core/report.ts'
-import type { PastRun, ReadAt } from './past-runs.ts'
-import { findRuns, LOG_SUFFIX, readLines } from './past-runs.ts'
+import type { RunState } from '../core/run-state.ts'
+import type { ReadAt } from './past-runs.ts'
+import { findRuns, LOG_SUFFIX, readLines, stateOf } from './past-runs.ts'
 
 export interface EventLogOptions {
   /** The directory of the logs, which exists; null is the same as `disabled`. */
   readonly dir: string | null
   /** Like `20261121T022015Z-4f3a`; the name of the file. */
   readonly runId: string
-  /** How many logs of the same list stay, this one included. */
+  /** How many logs of the same list stay, this one included; the last good and the last bad one stay in any case. */
   readonly keep: number
   /** `--no-log`. */
   readonly disabled: boolean
@@ -72,7 +72,11 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<RunEvent['type']>([
   'stopping',
   'suspended',
   'run-ended',
+  'hook-ended',
 ])
+
+const LINE_FEED = 10
+const CHUNK_BYTES = 65_536
 
 /** Gathered at most. */
 const TURN_CHARS = 64 * 1024
@@ -84,7 +88,7 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
   let warning = file.problem
   let isBroken = fd === null
   let isClosed = false
-  let pruning: Promise<void> = Promise.resolve()
+  let tidying: Promise<void> = Promise.resolve()
   const inMemory: RunEvent[] = []
   const { totals } = freshReport()
   let eventAt = 0
@@ -108,7 +112,14 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
     const written = Buffer.from(text).subarray(0, fstatSync(fd).size - startBytes)
     const wholeLines = written.toString('latin1').split('\n').length - 1
     inMemory.push(...events.slice(wholeLines).filter(isEssential))
+    try {
+      ftruncateSync(fd, startBytes + written.lastIndexOf(LINE_FEED) + 1)
+    } catch {
+      // Some disks need room for that, too; then the next run of the list does it.
+    }
   }
+  // However the program leaves, by an error of its own included, what it has gathered is not lost.
+  process.once('exit', flush)
   destination?.on('error', (error: NodeJS.ErrnoException) => {
     // After its first error the destination would keep every further line in memory, waiting for better times.
     if (isBroken) return
@@ -132,7 +143,7 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
         logger[levelOf(event)](lineOf(event, totals))
         turn.events.push(event)
         if (turn.text.length >= TURN_CHARS) flush()
-        if (event.type === 'run-started' && path !== null && dir !== null) pruning = prune(dir, event.run, keep)
+        if (event.type === 'run-started' && path !== null && dir !== null) tidying = tidy(dir, event.run, keep)
       } else if (isBroken && isEssential(event)) inMemory.push(event)
     },
     async *events() {
@@ -143,8 +154,9 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
     async close() {
       if (isClosed) return
       flush()
+      process.off('exit', flush)
       isClosed = true
-      await pruning
+      await tidying
       if (destination === null) return
       await new Promise<void>((resolve) => {
         destination.once('close', resolve)
@@ -258,27 +270,53 @@ function isOwnEvent(value: unknown): value is RunEvent {
 }
 
 /**
- * Deletes the oldest logs of the same list beyond `keep`. A file whose first line is no mpdl header is not a log, and
- * a log without an end may be that of a run that goes on. What cannot be deleted stays.
+ * Deletes the oldest logs of the same list beyond `keep`, and cuts off what its runs left in the middle of a line when
+ * they died. A file whose first line is no mpdl header is not a log, and one without an end may be that of a run that
+ * goes on. The last good one stays, to tell how long ago that was, and the last bad one, to tell why. What cannot be
+ * changed stays as it is.
  */
-async function prune(dir: string, own: RunHeader, keep: number): Promise<void> {
-  const runs = await findRuns(dir)
-  const isSameList = ({ run }: PastRun) =>
-    run.dir === own.dir && run.list.path === own.list.path && run.list.name === own.list.name
-  const others = runs.filter((past) => past.run.id !== own.id && isSameList(past))
-  for (const past of others.slice(Math.max(0, keep - 1))) {
-    if (past.ended === null && mayBeRunning(past.run)) continue
-    await unlink(past.path).catch(() => undefined)
+async function tidy(dir: string, own: RunHeader, keep: number): Promise<void> {
+  const others = (await findRuns(dir))
+    .filter(({ run }) => run.id !== own.id && isSameList(run, own))
+    .map((past) => ({ path: past.path, state: stateOf(past) }))
+    .filter(({ state }) => state !== 'running' && state !== 'unknown')
+  const isGood = ({ state }: { readonly state: RunState }) => state === 'good'
+  const kept = new Set([
+    ...others.slice(0, Math.max(0, keep - 1)),
+    others.find(isGood),
+    others.find((past) => !isGood(past)),
+  ])
+  for (const past of others) {
+    if (!kept.has(past)) await unlink(past.path).catch(() => undefined)
+    else if (past.state === 'died') await cutTornLine(past.path).catch(() => undefined)
   }
 }
 
-function mayBeRunning({ pid, host }: RunHeader): boolean {
-  // Of another machine's processes nothing is known.
-  if (host !== hostname()) return true
+/** A path says it whatever way it was typed. */
+function isSameList(a: RunHeader, b: RunHeader): boolean {
+  return a.dir === b.dir && a.list.path === b.list.path && (a.list.path !== null || a.list.name === b.list.name)
+}
+
+/** The kernel stops a long write of a process that dies between two pages. */
+async function cutTornLine(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return codeOf(error) !== 'ESRCH'
+    const stat = await file.stat()
+    const endBytes = stat.isFile() ? await endOfLastLine(file, stat.size) : 0
+    if (endBytes > 0 && endBytes < stat.size) await file.truncate(endBytes)
+  } finally {
+    await file.close()
   }
+}
+
+/** 0 where there is no whole line. */
+async function endOfLastLine(file: FileHandle, size: number): Promise<number> {
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+  for (let to = size; to > 0; to -= CHUNK_BYTES) {
+    const from = Math.max(0, to - CHUNK_BYTES)
+    await file.read(buffer, 0, to - from, from)
+    const at = buffer.subarray(0, to - from).lastIndexOf(LINE_FEED)
+    if (at !== -1) return from + at + 1
+  }
+  return 0
 }

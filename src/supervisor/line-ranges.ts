@@ -1,6 +1,8 @@
-// Gathers many rows of one fate into ranges of lines, and hands them out in batches of bounded size.
+// Gathers many rows of one fate into ranges of lines in batches of bounded size, and finds the rows of such ranges
+// again.
 
 import type { LineRange } from '../core/event.ts'
+import type { JobList } from './job-list.ts'
 
 const RANGES_PER_BATCH = 1000
 
@@ -28,4 +30,23 @@ export function* lineRanges(
   if (open === undefined) return
   lines.push([lineOf(open.first), lineOf(open.last)])
   yield { count, lines }
+}
+
+/** The indexes of the rows that stand on these lines. */
+export function* indexesOf(list: JobList, lines: readonly LineRange[]): Generator<number> {
+  for (const [first, last] of lines) {
+    for (let index = indexOfLine(list, first); index < list.size && list.lineOf(index) <= last; index++) yield index
+  }
+}
+
+/** The first row that does not stand above the line. */
+function indexOfLine(list: JobList, line: number): number {
+  let low = 0
+  let high = list.size
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (list.lineOf(middle) < line) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -1,9 +1,10 @@
 // Decides what a log directory says about past runs: which there were, which one is meant, what happened in it. Reads
 // logs as strangers' files: a line that is no event is skipped and counted. Knows nothing of how they are shown.
 
-import { constants } from 'node:fs'
+import { constants, readdirSync, statSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { lstat, open, readdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import type { IndependentCounts, Outcome, RunEvent, RunHeader } from '../core/event.ts'
@@ -11,6 +12,8 @@ import { OUTCOMES } from '../core/event.ts'
 import type { Failure } from '../core/failure.ts'
 import { describe, FAILURE_KINDS } from '../core/failure.ts'
 import { ISOLATIONS } from '../core/isolation-name.ts'
+import type { RunState } from '../core/run-state.ts'
+import { isAlive } from './liveness.ts'
 
 /** A run as its log's first line and its end tell it. */
 export interface PastRun {
@@ -20,7 +23,7 @@ export interface PastRun {
   readonly ended: { readonly at: number; readonly signal: string | null; readonly counts: IndependentCounts } | null
   /** Sums by outcome; null before the end. */
   readonly totals: Readonly<Record<Outcome, number>> | null
-  /** It ended, and every job of its list was downloaded, unchanged or skipped. */
+  /** It ended, every job of it was downloaded, unchanged or skipped, and what can be told of its sums adds up. */
   readonly isGood: boolean
 }
 
@@ -219,6 +222,16 @@ const runEvent = v.variant('type', [
     reason: text,
   }),
   v.looseObject({ type: v.literal('suspended'), at: number, gap_ms: number }),
+  v.looseObject({
+    type: v.literal('hook-ended'),
+    at: number,
+    program: text,
+    exit_code: maybeNumber,
+    signal: maybeText,
+    ms: count,
+    output: text,
+    problem: maybeText,
+  }),
   runEnded,
 ])
 
@@ -365,13 +378,44 @@ async function endOf(file: FileHandle): Promise<Pick<PastRun, 'ended' | 'totals'
     const value = line.includes('run-ended') ? parseJson(line) : null
     const parsed = v.safeParse(runEnded, value)
     if (!parsed.success) continue
-    const { at, signal, counts: listed } = parsed.output
+    const { at, signal, counts } = parsed.output
     const sums = v.safeParse(totalsSchema, value)
     const totals = sums.success ? sums.output.totals : null
-    const good = totals === null ? -1 : totals.downloaded + totals.unchanged + totals.skipped
-    return { ended: { at, signal, counts: listed }, totals, isGood: good === listed.listed && signal === null }
+    const isGood = totals !== null && signal === null && isAllWell(totals, counts)
+    return { ended: { at, signal, counts }, totals, isGood }
   }
   return { ended: null, totals: null, isGood: false }
+}
+
+function isAllWell(totals: Readonly<Record<Outcome, number>>, counts: IndependentCounts): boolean {
+  return (
+    totals.downloaded + totals.unchanged + totals.skipped === counts.listed &&
+    totals.downloaded === counts.filesOnDisk &&
+    counts.spawned === counts.reaped
+  )
+}
+
+/** Looks at the process that wrote the log where there is no end. */
+export function stateOf(past: PastRun): RunState {
+  if (past.ended !== null) return past.isGood ? 'good' : 'trouble'
+  const { pid, host } = past.run
+  // Of another machine's processes nothing is known.
+  if (host !== hostname()) return 'unknown'
+  return pid > 0 && isAlive(pid) && mayHaveOpen(pid, past.path) ? 'running' : 'died'
+}
+
+/** Pids are used again, in a container at every start; who has the log open is its writer. */
+function mayHaveOpen(pid: number, path: string): boolean {
+  try {
+    const { dev, ino } = statSync(path)
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      const open = statSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false })
+      return open?.dev === dev && open.ino === ino
+    })
+  } catch {
+    // Another user's process, or no /proc.
+    return true
+  }
 }
 
 /**

@@ -149,7 +149,8 @@ export class RunLock {
   }
 }
 
-function removeIfMay(path: string): void {
+/** Rights that were taken away meanwhile leave it where it is. */
+export function removeIfMay(path: string): void {
   try {
     rmSync(path, { force: true })
   } catch {

@@ -6,6 +6,7 @@ import type { JobRow, RunEvent } from '../core/event.ts'
 import { redactUrl } from '../core/redact.ts'
 import { codeOf } from './disk-failure.ts'
 import type { JobList } from './job-list.ts'
+import { indexesOf } from './line-ranges.ts'
 import { openNameless } from './nameless-file.ts'
 
 type JobsEnded = Extract<RunEvent, { type: 'jobs-ended' }>
@@ -121,25 +122,11 @@ export class RunRows {
     }
     const list = this.#list
     if (list === undefined) throw new Error('jobs of no list have ended')
-    for (const [first, last] of end.lines) {
-      for (let index = indexOfLine(list, first); index < list.size && list.lineOf(index) <= last; index++) {
-        if (this.#isClosed) return
-        yield rowWithoutAttempt(end, list, index)
-      }
+    for (const index of indexesOf(list, end.lines)) {
+      if (this.#isClosed) return
+      yield rowWithoutAttempt(end, list, index)
     }
   }
-}
-
-/** The first row that does not stand above the line. */
-function indexOfLine(list: JobList, line: number): number {
-  let low = 0
-  let high = list.size
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (list.lineOf(middle) < line) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function rowWithoutAttempt({ outcome, failure, reason }: JobsEnded, list: JobList, index: number): JobRow {

@@ -10,10 +10,12 @@ import type { IndependentCounts, Outcome, RunEvent, RunHeader, Status } from '..
 import type { Failure } from '../core/failure.ts'
 import { describe, isConnectFailure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
+import { haltText, isHaltReached } from '../core/halt.ts'
 import type { HostInput, HostVerdict } from '../core/host.ts'
 import { hostInputOf } from '../core/host.ts'
 import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
+import { isTrouble } from '../core/report.ts'
 import { ADVANCE_BYTES, decideRetry } from '../core/retry.ts'
 import type { Start } from '../core/schedule.ts'
 import { Schedule } from '../core/schedule.ts'
@@ -42,6 +44,7 @@ import type { StateDb } from './state-db.ts'
 import { inspectTarget } from './target.ts'
 import type { FreedChild } from './transfer.ts'
 import type { World } from './world.ts'
+import { steady } from './world.ts'
 
 export interface RunParts {
   readonly settings: Settings
@@ -49,6 +52,8 @@ export interface RunParts {
   readonly list: JobList
   /** Only these rows run; the rest of the list is none of this run's business. */
   readonly only?: (index: number) => boolean
+  /** By row: what comes first, 0 before all else. */
+  readonly ranks?: Uint8Array
   readonly isolation: Isolation
   readonly hardening: Hardening
   readonly state: StateDb
@@ -103,17 +108,27 @@ class Run implements RunControls {
   readonly #counts = { listed: 0, spawned: 0, reaped: 0, abandoned: 0, filesOnDisk: 0, bytesOnDisk: 0 }
   readonly #limiter: RateLimiter | undefined
   #streak: CrashStreak = NO_CRASHES
+  /** Nothing begins any more; what runs comes to its end. */
+  #isClosing = false
+  /** What runs is being ended, too. */
   #isStopping = false
+  #failed = 0
+  /** By the monotonic clock. */
+  #endsAtMs = Number.POSITIVE_INFINITY
   #signal: string | undefined
   #wake: NodeJS.Timeout | undefined
 
   constructor(parts: RunParts) {
-    this.#parts = parts
-    const { settings, list, world } = parts
+    const { settings, list } = parts
+    const world = steady(parts.world)
+    this.#parts = { ...parts, world }
     this.#hosts = new HostNames(list.hosts)
     const { jobs, maxPerHost, retryDelayMs, retryAfterMaxMs, waitMs } = settings
     const rules = { maxPerHost, retryDelayMs, retryAfterMaxMs }
-    this.#schedule = new Schedule(list.size, jobs, rules, () => jittered(waitMs, world.random()))
+    this.#schedule = new Schedule(list.size, jobs, rules, {
+      ranks: parts.ranks,
+      pauseMs: () => jittered(waitMs, world.random()),
+    })
     this.#seats = new Seats(this.#schedule, this.#hosts, world.monotonicMs)
     this.#deadlines = new Deadlines(
       world,
@@ -178,18 +193,23 @@ class Run implements RunControls {
   async main(): Promise<void> {
     const { settings, world, state, header } = this.#parts
     this.#emit({ type: 'run-started', at: world.nowMs(), run: header })
-    const runTimer =
-      settings.runDeadlineMs === undefined
-        ? undefined
-        : setTimeout(() => this.#inbox.push({ on: 'run-deadline' }), this.#untilRunDeadline(settings.runDeadlineMs))
+    const { runDeadlineMs } = settings
+    let runTimer: NodeJS.Timeout | undefined
+    if (runDeadlineMs !== undefined) {
+      const leftMs = this.#untilRunDeadline(runDeadlineMs)
+      this.#endsAtMs = world.monotonicMs() + leftMs
+      runTimer = setTimeout(() => this.#inbox.push({ on: 'run-deadline' }), leftMs)
+    }
     const screen = this.#startScreen()
     try {
       await this.#enterJobs()
+      this.#haltIfReached()
       while (!this.#isOver()) {
         this.#startWhatMay()
         if (this.#isOver()) break
         this.#planWake()
         this.#handle(await this.#inbox.next())
+        this.#haltIfReached()
       }
     } catch (error) {
       // A bug of ours must not leave children behind: none is ours to keep after this.
@@ -218,7 +238,9 @@ class Run implements RunControls {
   }
 
   #untilRunDeadline(runDeadlineMs: number): number {
-    return Math.max(0, this.#parts.header.started + runDeadlineMs - this.#parts.world.nowMs())
+    // A clock that was put back since must not make the run's time longer.
+    const goneMs = Math.max(0, this.#parts.world.nowMs() - this.#parts.header.started)
+    return Math.max(0, runDeadlineMs - goneMs)
   }
 
   #startScreen(): NodeJS.Timeout | undefined {
@@ -232,7 +254,7 @@ class Run implements RunControls {
 
   /** Puts every row where it belongs: into the schedule, or straight to its outcome. */
   async #enterJobs(): Promise<void> {
-    const { list, only } = this.#parts
+    const { list, only, ranks } = this.#parts
     // Neighbours of one fate are told together: a list may hold the same line a million times.
     let alike: { outcome: Outcome; failure: Failure | null; reason: string; indexes: number[] } | undefined
     const tell = () => {
@@ -246,7 +268,7 @@ class Run implements RunControls {
       const fate = list.fateOf(index)
       if (fate.kind === 'job') {
         this.#reserveName(index)
-        this.#schedule.add(index, list.hostOf(index))
+        if (ranks === undefined || ranks[index] === 0) this.#schedule.add(index, list.hostOf(index))
         continue
       }
       const isSame = fate.kind === 'same'
@@ -259,6 +281,15 @@ class Run implements RunControls {
       alike?.indexes.push(index)
     }
     tell()
+    const ranksLeft = new Set(ranks)
+    ranksLeft.delete(0)
+    for (const rank of [...ranksLeft].sort((a, b) => a - b)) {
+      for (let index = 0; index < list.size; index++) {
+        if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
+        if (ranks?.[index] !== rank || only?.(index) === false || list.fateOf(index).kind !== 'job') continue
+        this.#schedule.add(index, list.hostOf(index))
+      }
+    }
   }
 
   /** The names of the list are not a server's to give to another of its jobs. */
@@ -275,14 +306,14 @@ class Run implements RunControls {
 
   #startWhatMay(): void {
     const { world } = this.#parts
-    while (!this.#isStopping) {
+    while (!this.#isClosing) {
       const start = this.#schedule.next(world.monotonicMs())
       if (start === undefined) break
       this.#start(start)
     }
     this.#seats.resumeGranted()
     if (!this.#isStopping) this.#shareSpareSlots()
-    if (!this.#isStopping && this.#schedule.isStarved) {
+    if (!this.#isClosing && this.#schedule.isStarved) {
       this.#stop('crash-loop', { kind: 'stopped', reason: 'every slot is held by a child that cannot be ended' })
     }
   }
@@ -373,18 +404,15 @@ class Run implements RunControls {
       case 'job-run-ended':
         return this.#onJobRunEnded(happening.start, happening.result)
       case 'tick':
-        for (const { run } of this.#jobs.values()) run?.tick()
-        return this.#limiter?.tick()
+        return this.#onTick()
       case 'seat-free':
         return this.#onSeatFree(happening.seat, happening.child)
       case 'wake':
         return
       case 'job-deadline':
         return this.#onJobDeadline(happening.index)
-      case 'run-deadline': {
-        const afterMs = this.#parts.settings.runDeadlineMs ?? 0
-        return this.#stop('run-deadline', { kind: 'run-deadline', afterMs })
-      }
+      case 'run-deadline':
+        return this.#onRunDeadline()
       case 'host-down':
         return this.#giveUpHost(happening.host)
       case 'interrupt':
@@ -392,6 +420,17 @@ class Run implements RunControls {
       case 'bug':
         throw happening.error
     }
+  }
+
+  #onTick(): void {
+    for (const { run } of this.#jobs.values()) run?.tick()
+    this.#limiter?.tick()
+    // The timer stood still while the machine slept.
+    if (this.#parts.world.monotonicMs() >= this.#endsAtMs) this.#onRunDeadline()
+  }
+
+  #onRunDeadline(): void {
+    this.#stop('run-deadline', { kind: 'run-deadline', afterMs: this.#parts.settings.runDeadlineMs ?? 0 })
   }
 
   #onInterrupt(signal: string): void {
@@ -496,7 +535,7 @@ class Run implements RunControls {
     const { settings, world } = this.#parts
     const nowMs = world.monotonicMs()
     state.lastFailure = failure
-    if (this.#isStopping) {
+    if (this.#isClosing) {
       // What it failed of by itself is told, even when the stop was on its way.
       return this.#endJob(state, { ok: false, failure })
     }
@@ -561,12 +600,33 @@ class Run implements RunControls {
     this.#schedule.delay(index, host, world.monotonicMs() + waitMs)
   }
 
+  #haltIfReached(): void {
+    const { halt } = this.#parts.settings
+    const { listed } = this.#counts
+    // Where nothing is left there is nothing to stop.
+    if (halt === undefined || this.#isClosing || this.#isOver() || !isHaltReached(halt, this.#failed, listed)) return
+    const cause: KillCause = {
+      kind: 'stopped',
+      reason: `${this.#failed} of ${listed} jobs failed (--halt ${haltText(halt)})`,
+    }
+    if (halt.when === 'now') this.#stop('halt', cause)
+    else this.#close('halt', cause)
+  }
+
   #stop(cause: StopCause, failure: KillCause): void {
     if (this.#isStopping) return
     this.#isStopping = true
+    this.#close(cause, failure, () => {
+      for (const { run } of this.#jobs.values()) run?.stop(failure)
+    })
+  }
+
+  /** Ends all that waits. */
+  #close(cause: StopCause, failure: KillCause, endRunning: () => void = () => {}): void {
+    this.#isClosing = true
     const reason = failure.kind === 'stopped' ? failure.reason : describe(failure)
     this.#emit({ type: 'stopping', at: this.#parts.world.nowMs(), cause, reason })
-    for (const { run } of this.#jobs.values()) run?.stop(failure)
+    endRunning()
     // A byte a row, because the rest of a million lines may be concerned.
     const isNotStarted = new Uint8Array(this.#parts.list.size)
     for (const index of this.#schedule.takeAll()) {
@@ -580,6 +640,7 @@ class Run implements RunControls {
   #endMany(indexes: Iterable<number>, outcome: Outcome, failure: Failure | null, reason: string): void {
     const { list, world } = this.#parts
     for (const { count, lines } of lineRanges(indexes, (index) => list.lineOf(index))) {
+      if (isFailed(outcome)) this.#failed += count
       this.#emit({ type: 'jobs-ended', at: world.nowMs(), outcome, failure, reason, count, lines })
     }
   }
@@ -637,6 +698,7 @@ class Run implements RunControls {
     this.#jobs.delete(state.job.index)
     const row = rowOf(state, end, world.nowMs())
     if (row.outcome === 'downloaded') this.#countOnDisk(row.out)
+    if (isFailed(row.outcome)) this.#failed++
     this.#emit({ type: 'job-ended', at: world.nowMs(), row })
   }
 
@@ -655,6 +717,11 @@ class Run implements RunControls {
     const waitMs = Math.max(0, Math.ceil(atMs - this.#parts.world.monotonicMs()))
     this.#wake = setTimeout(() => this.#inbox.push({ on: 'wake' }), Math.min(waitMs, 2 ** 31 - 1))
   }
+}
+
+/** What was cancelled says nothing of how the list fares. */
+function isFailed(outcome: Outcome): boolean {
+  return isTrouble(outcome) && outcome !== 'cancelled'
 }
 
 /** Half as long to one and a half times as long, like wget's --random-wait. */

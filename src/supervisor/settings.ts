@@ -3,6 +3,7 @@
 import type { AttemptLimits } from '../core/attempt.ts'
 import type { AuthMode, UserPassword } from '../core/credentials.ts'
 import type { Fault } from '../core/fault.ts'
+import type { HaltRule } from '../core/halt.ts'
 import type { IsolationName } from '../core/isolation-name.ts'
 import type { ProxyRules } from '../core/proxy.ts'
 import type { Headers } from '../core/validator.ts'
@@ -45,6 +46,8 @@ export interface Settings {
   readonly speedWindowMs: number
   readonly deadlineMs: number | undefined
   readonly runDeadlineMs: number | undefined
+  /** When so many have failed that the rest is not worth it; undefined: never. */
+  readonly halt: HaltRule | undefined
   readonly maxMemoryBytes: number
   readonly maxFileSizeBytes: number | undefined
   /** Undefined: the lesser of 1 GiB and 5 % of the disk. */

@@ -5,7 +5,10 @@ import type { RunControls } from './run.ts'
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Listens until the returned function is called. `onStatus`: SIGUSR1. */
-export function listenToSignals(controls: RunControls, onStatus: () => void): () => void {
+export function listenToSignals(
+  controls: Pick<RunControls, 'interrupt' | 'signalChildren'>,
+  onStatus: () => void,
+): () => void {
   const listeners: [NodeJS.Signals, () => void][] = [
     ...ENDING.map((name): [NodeJS.Signals, () => void] => [name, () => controls.interrupt(name)]),
     ['SIGUSR1', onStatus],

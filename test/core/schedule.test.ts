@@ -22,11 +22,13 @@ class Model {
   readonly health: HostHealth[]
   readonly slots: number
   readonly rules: HostRules
+  readonly ranks: readonly number[]
   /** The hosts of further children of jobs under way. */
   readonly helpers: number[] = []
   lost = 0
 
-  constructor(hosts: readonly number[], slots: number, rules: HostRules) {
+  constructor(hosts: readonly number[], slots: number, rules: HostRules, ranks: readonly number[]) {
+    this.ranks = ranks
     this.jobs = hosts.map((host) => ({ is: 'fresh', host }))
     this.health = Array.from({ length: HOSTS }, () => freshHost(rules))
     this.slots = slots
@@ -77,9 +79,13 @@ class Model {
     return taken < capOf(health) && health.pausedUntilMs <= nowMs
   }
 
+  byRank(indexes: readonly number[]): number[] {
+    return indexes.toSorted((a, b) => (this.ranks[a] ?? 0) - (this.ranks[b] ?? 0) || a - b)
+  }
+
   /** Jobs of one host in the order in which they start. */
   queueOf(host: number): number[] {
-    return [...this.all('again', host), ...this.all('fresh', host)]
+    return [...this.all('again', host), ...this.byRank(this.all('fresh', host))]
   }
 
   wake(nowMs: number): void {
@@ -98,7 +104,8 @@ class Model {
       const [index] = this.queueOf(host)
       return index === undefined || !this.hasRoom(host, nowMs, taken) ? [] : [{ index, host }]
     })
-    const first = heads.toSorted((a, b) => a.index - b.index)[0]
+    const [least] = this.byRank(heads.map(({ index }) => index))
+    const first = heads.find(({ index }) => index === least)
     if (first === undefined) return undefined
     this.jobs[first.index] = { is: 'active', host: first.host }
     return { ...first, isProbe: this.healthOf(first.host).isProbing }
@@ -156,16 +163,25 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
 const pick = (of: readonly number[], at: number): number | undefined => of[at % Math.max(1, of.length)]
 const sorted = (indexes: Iterable<number>) => [...indexes].toSorted((a, b) => a - b)
 
+/** With every job in it that there is. */
+function ranked(hosts: readonly number[], slots: number, rules: HostRules, ranks?: readonly number[]): Schedule {
+  const schedule = new Schedule(hosts.length, slots, rules, {
+    ranks: ranks === undefined ? undefined : Uint8Array.from(ranks),
+  })
+  const order = hosts.map((_, index) => index).sort((a, b) => (ranks?.[a] ?? 0) - (ranks?.[b] ?? 0))
+  for (const index of order) schedule.add(index, hosts[index] ?? 0)
+  return schedule
+}
+
 /** The schedule and the model side by side; every answer must be the same. */
 class Pair {
   readonly schedule: Schedule
   readonly model: Model
   nowMs = 1000
 
-  constructor(hosts: readonly number[], slots: number, rules: HostRules) {
-    this.schedule = new Schedule(hosts.length, slots, rules)
-    this.model = new Model(hosts, slots, rules)
-    for (const [index, of] of hosts.entries()) this.schedule.add(index, of)
+  constructor(hosts: readonly number[], slots: number, rules: HostRules, ranks?: readonly number[]) {
+    this.schedule = ranked(hosts, slots, rules, ranks)
+    this.model = new Model(hosts, slots, rules, ranks ?? [])
   }
 
   perform(what: Operation): void {
@@ -287,32 +303,36 @@ const setting = fc.record({
   hosts: fc.oneof(fc.array(host, { maxLength: 5 }), fc.array(host, { maxLength: 40 })),
   slots: fc.integer({ min: 2, max: 8 }),
   maxPerHost: fc.integer({ min: 1, max: 4 }),
+  ranks: fc.option(fc.array(fc.nat(3), { minLength: 40, maxLength: 40 }), { nil: undefined }),
 })
 const rulesOf = (maxPerHost: number): HostRules => ({ maxPerHost, retryDelayMs: 100, retryAfterMaxMs: 600_000 })
 
 describe('against the model', () => {
   test('any history gives the same starts, counts, holds and pauses, and what is left is left exactly once', () => {
     fc.assert(
-      fc.property(setting, fc.array(operation, { maxLength: 120 }), ({ hosts, slots, maxPerHost }, operations) => {
-        const pair = new Pair(hosts, slots, rulesOf(maxPerHost))
-        for (const what of operations) {
-          pair.perform(what)
-          pair.compare()
-        }
-        const { model, schedule } = pair
-        const left = sorted([...model.all('fresh'), ...model.all('again'), ...model.all('delayed')])
-        expect(sorted(schedule.takeAll())).toEqual(left)
-        expect([schedule.waiting, schedule.next(pair.nowMs + 1e9)]).toEqual([0, undefined])
-      }),
+      fc.property(
+        setting,
+        fc.array(operation, { maxLength: 120 }),
+        ({ hosts, slots, maxPerHost, ranks }, operations) => {
+          const pair = new Pair(hosts, slots, rulesOf(maxPerHost), ranks)
+          for (const what of operations) {
+            pair.perform(what)
+            pair.compare()
+          }
+          const { model, schedule } = pair
+          const left = sorted([...model.all('fresh'), ...model.all('again'), ...model.all('delayed')])
+          expect(sorted(schedule.takeAll())).toEqual(left)
+          expect([schedule.waiting, schedule.next(pair.nowMs + 1e9)]).toEqual([0, undefined])
+        },
+      ),
       { numRuns: 400 },
     )
   })
 
   test('a run that ends every transfer and sleeps until it is woken comes to its end, with nothing lost', () => {
     fc.assert(
-      fc.property(setting, fc.infiniteStream(fc.nat(99)), ({ hosts, slots, maxPerHost }, chance) => {
-        const schedule = new Schedule(hosts.length, slots, rulesOf(maxPerHost))
-        for (const [index, of] of hosts.entries()) schedule.add(index, of)
+      fc.property(setting, fc.infiniteStream(fc.nat(99)), ({ hosts, slots, maxPerHost, ranks }, chance) => {
+        const schedule = ranked(hosts, slots, rulesOf(maxPerHost), ranks)
         const attempts = new Map<number, number>()
         const running: { index: number; host: number; isProbe: boolean }[] = []
         const ended = new Set<number>()
@@ -430,7 +450,7 @@ describe('one after the other', () => {
 
   test('with a pause between starts a host gets them one by one, whoever wants to start', () => {
     const pauses = [100, 50, 200]
-    const schedule = new Schedule(4, 4, RULES, () => pauses.shift() ?? 0)
+    const schedule = new Schedule(4, 4, RULES, { pauseMs: () => pauses.shift() ?? 0 })
     for (const [index, of] of [0, 0, 1, 0].entries()) schedule.add(index, of)
     expect(started(schedule)).toEqual([0, 2])
     expect(schedule.wakeAtMs()).toBe(50)
@@ -451,6 +471,45 @@ describe('one after the other', () => {
     }
     expect(schedule.next(1000)).toEqual({ index: 0, host: 0, isProbe: true })
     expect(schedule.next(1000)).toBeUndefined()
+  })
+})
+
+describe('ranks', () => {
+  test('all of a lower rank come before all of a higher one, in list order within a rank', () => {
+    const schedule = ranked([0, 1, 0, 1, 0, 1], 8, rulesOf(8), [2, 1, 0, 1, 0, 2])
+    expect(started(schedule)).toEqual([2, 4, 1, 3, 0, 5])
+  })
+
+  test('a crowded host whose jobs come first does not block the others', () => {
+    const schedule = ranked([0, 0, 0, 1, 2], 4, RULES, [0, 0, 0, 2, 1])
+    expect(started(schedule)).toEqual([0, 1, 4, 3])
+  })
+
+  test('a job that waited comes before the fresh ones of its host, whatever their rank', () => {
+    const schedule = ranked([0, 0, 0], 1, RULES, [0, 0, 1])
+    expect(started(schedule)).toEqual([0])
+    schedule.release(0)
+    schedule.delay(0, 0, 50)
+    expect(started(schedule, 49)).toEqual([1])
+    schedule.release(0)
+    schedule.cancel(0)
+    expect(started(schedule, 50)).toEqual([2])
+  })
+
+  test('a job that waited competes with other hosts by its own rank', () => {
+    const schedule = ranked([0, 1, 1], 1, RULES, [1, 0, 2])
+    expect(started(schedule)).toEqual([1])
+    schedule.release(1)
+    schedule.delay(1, 1, 0)
+    expect(started(schedule)).toEqual([1])
+    schedule.release(1)
+    expect(started(schedule)).toEqual([0])
+    schedule.release(0)
+    expect(started(schedule)).toEqual([2])
+  })
+
+  test('ranks in which there is nobody are passed over', () => {
+    expect(started(ranked([0, 0, 0], 8, rulesOf(8), [250, 7, 250]))).toEqual([1, 0, 2])
   })
 })
 

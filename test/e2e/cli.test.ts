@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bodyOf, type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
-import { type Ended, type Home, newHome, ONCE, QUICK, type RunOptions, run, start } from './run-mpdl.ts'
+import { type Ended, filesIn, type Home, newHome, ONCE, QUICK, type RunOptions, run, start } from './run-mpdl.ts'
 
 const MANIFEST: { readonly version: string } = JSON.parse(
   readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'),
@@ -101,7 +101,7 @@ describe('a mistake on the command line', () => {
       expect(ended?.stderr).toMatch(says)
       expect(ended?.stderr, 'a sentence, no stack').not.toMatch(/\n\s+at /)
       expect(ended?.stderr, 'what was given may be a secret').not.toContain('canary')
-      expect(ended === undefined ? [] : readdirSync(ended.home.root), 'nothing was made').toEqual(['out'])
+      expect(filesIn(ended?.home.root ?? ''), 'nothing was made').toEqual([])
     })
   }
 })
@@ -140,6 +140,7 @@ describe('help and version', () => {
         '--no-log',
         '--no-mtime',
         '--no-proxy',
+        '--on-finish-timeout',
         '--retry-after-max',
         '--retry-delay',
         '--sandbox',

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/core/event.ts'
+import type { News } from '../../src/core/news.ts'
 import { freshReport, step } from '../../src/core/report.ts'
 import type { PlainOptions } from '../../src/reporters/plain.ts'
 import { createPlainReporter, quietWriter, rangeText, startLine } from '../../src/reporters/plain.ts'
@@ -78,6 +79,30 @@ describe('silent', () => {
     expect(startLine({ ...start, range: [1024, 2048] }, 'a')).toBe('line 1 pid 9 a bytes 1024-2047')
     expect(startLine({ ...start, range: [1024, null] }, 'a')).toBe('line 1 pid 9 a')
     expect(startLine({ ...start, task: 'hash', range: null }, 'a')).toBe('line 1 pid 9 checking a')
+  })
+})
+
+describe('changes only', () => {
+  const nothing = freshReport()
+  const news = (count: number): News => ({
+    fresh: nothing,
+    again: nothing,
+    stillFailing: 1,
+    recovered: { count, samples: [{ line: 2, url: 'https://x/2.bin' }] },
+  })
+  test('says nothing of what is known, though it fails', async () => {
+    expect(await said(bad, { mode: 'silent', news: () => news(0) })).toBe('')
+  })
+  test('says what is new, with -q only in a run with failures', async () => {
+    expect(await said(good, { mode: 'silent', news: () => news(1) })).toMatch(/^mpdl: 1 recovered, 1 still failing: /)
+    expect(await said(bad, { mode: 'silent', news: () => news(1), isQuiet: true })).toMatch(/^mpdl: 1 recovered/)
+    expect(await said(good, { mode: 'silent', news: () => news(1), isQuiet: true })).toBe('')
+  })
+  test('says all where nothing is remembered', async () => {
+    expect(await said(bad, { mode: 'silent', news: () => undefined })).toContain('404')
+  })
+  test('changes nothing for who reads every line', async () => {
+    expect(await said(bad, { mode: 'lines', news: () => news(0) })).toContain('404')
   })
 })
 

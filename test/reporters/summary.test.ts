@@ -28,7 +28,7 @@ describe('the first line', () => {
       runEnded({ listed: 100, filesOnDisk: 91, bytesOnDisk: 910 * MiB }),
     ])
     expect(summaryLines(report, { width: 20 })[0]).toBe(
-      'mpdl: 100 = 91 downloaded + 6 unchanged + 2 failed + 1 killed in 1m12s, 910.0 MiB, 12.6 MiB/s, process',
+      'mpdl: 100 = 91 downloaded + 6 unchanged + 2 failed + 1 killed in 1m12s, 910.0 MiB, 12.6 MiB/s, process: HTTP 404 at example.com, tls at example.com and 1 more cause',
     )
   })
 
@@ -39,6 +39,28 @@ describe('the first line', () => {
   test('says in capitals that nobody’s certificate was verified', () => {
     expect(storyLine(reportOf([runStarted({ insecure: true }), jobEnded()]))).toMatch(
       /, process, CERTIFICATES NOT VERIFIED \(--insecure\)$/,
+    )
+  })
+
+  test('says what most failed of, and why the run was stopped', () => {
+    const failed = (line: number, status: number, host = 'example.com') =>
+      jobFailed(line, { kind: 'http-status', status }, { url: `https://${host}/${line}` })
+    const stop = (cause: 'signal' | 'run-deadline', reason: string): RunEvent => ({
+      type: 'stopping',
+      at: START,
+      cause,
+      reason,
+    })
+    const cut = jobFailed(9, { kind: 'run-deadline', afterMs: 3000 })
+    expect(storyLine(reportOf([failed(1, 410), failed(2, 404), failed(3, 404)]))).toMatch(
+      /: HTTP 404 at example\.com, HTTP 410 at example\.com$/,
+    )
+    expect(storyLine(reportOf([1, 2, 3, 4].map((n) => failed(n, 404, `h${n}.example`))))).toMatch(
+      /: HTTP 404 at h1\.example, HTTP 404 at h2\.example and 2 more causes$/,
+    )
+    expect(storyLine(reportOf([stop('run-deadline', 'r'), cut]))).toMatch(/: stopped early \(run deadline\)$/)
+    expect(storyLine(reportOf([stop('signal', 'SIGTERM'), failed(1, 404)]))).toMatch(
+      /: stopped early \(SIGTERM\), HTTP 404 at example\.com$/,
     )
   })
 
@@ -117,9 +139,45 @@ describe('failures', () => {
     const text = summaryLines(reportOf([...failed, runEnded({ listed: 10 })]), { width: 200 }).join('\n')
     expect(text).toContain('2 failed, HTTP 404 at example.com:')
     expect(text).toContain(
-      'line 40 https://example.com/files/40.bin HTTP 451 Unavailable For Legal Reasons (and 1 more: HTTP 451 at example.com)',
+      'line 40 https://example.com/files/40.bin HTTP 451 Unavailable For Legal Reasons (and 1 more like it)',
     )
     expect(text).toContain('and 2 more: mpdl report RUN')
+  })
+
+  test('what would take more lines than a screen has is a line each, cut behind its address', () => {
+    const failed = numbered(1, 21, (line) =>
+      jobFailed(line, {
+        kind: 'tls',
+        code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+        host: `a-host-with-quite-a-long-name-${line}.example`,
+      }),
+    )
+    const lines = summaryLines(reportOf([runStarted(), ...failed, runEnded({ listed: 21 })])).slice(1)
+    expect(lines).toHaveLength(21)
+    expect(lines[8]).toMatch(/^line 9 https:\/\/example\.com\/files\/9\.bin TLS .*…$/)
+    for (const line of lines) expect(line.replace(/https:\S+ /, '').length).toBeLessThanOrEqual(78)
+    expect(lines.at(-1)).toBe('and 1 more: mpdl report 20261121T022015Z-4f3a')
+  })
+
+  test('rows of one cause stand in the order of the list', () => {
+    const failed = [7, 3, 5].map((line) => jobFailed(line, { kind: 'http-status', status: 404 }))
+    const lines = summaryLines(reportOf([...failed, runEnded({ listed: 3 })]))
+    expect(lines.slice(2).map((line) => line.split(' ')[3])).toEqual(['3', '5', '7'])
+  })
+
+  test('a host that is down has one line, also for what was tried before it was given up', () => {
+    const host = 'a.example'
+    const tried = jobFailed(1, { kind: 'connect-timeout', host, afterMs: 1000 }, { url: `http://${host}/1` })
+    const elsewhere = jobFailed(2, { kind: 'connect-refused', host: 'b.example' })
+    const given = jobFailed(3, { kind: 'host-down', host, cause: 'connection refused' })
+    const missing = jobFailed(4, { kind: 'http-status', status: 404 }, { url: `http://${host}/4` })
+    const lines = summaryLines(reportOf([tried, elsewhere, given, missing, runEnded({ listed: 4 })]))
+    expect(lines[0]).toMatch(/: a host is down, connect refused at b\.example and 1 more cause$/)
+    expect(lines.slice(1)).toEqual([
+      'host a.example is down: connection refused: 2 jobs failed',
+      'line 2 https://example.com/files/2.bin connection refused by b.example',
+      'line 4 http://a.example/4 HTTP 404 Not Found',
+    ])
   })
 
   test('a host that is down is one line, and others down are named', () => {
@@ -205,6 +263,24 @@ describe('the rest of the story', () => {
       'warning: w1',
       'and 4 more warnings: mpdl report RUN',
     ])
+  })
+
+  test('trouble of the program of --on-finish is told last', () => {
+    const hook: RunEvent = {
+      type: 'hook-ended',
+      at: START,
+      program: 'tell',
+      exit_code: 3,
+      signal: null,
+      ms: 12,
+      output: '',
+      problem: '--on-finish tell: it exited with 3\x07',
+    }
+    const ended = runEnded({ listed: 1, filesOnDisk: 1, bytesOnDisk: 1000 })
+    expect(summaryLines(reportOf([jobEnded(), ended, hook])).slice(1)).toEqual([
+      '--on-finish tell: it exited with 3\\x07',
+    ])
+    expect(summaryLines(reportOf([jobEnded(), ended, { ...hook, problem: null }]))).toHaveLength(1)
   })
 
   test('sums that differ, and a run without an end, are told loudly', () => {

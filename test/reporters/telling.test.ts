@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest'
 import type { AttemptRecord, Progress, RunEvent, Status } from '../../src/core/event.ts'
 import type { Failure } from '../../src/core/failure.ts'
 import { describe as describeFailure } from '../../src/core/failure.ts'
-import { explainLines, isAbout } from '../../src/reporters/explain.ts'
+import { localTime } from '../../src/core/local-time.ts'
+import { explainLines, isAbout, titleLine } from '../../src/reporters/explain.ts'
 import { statusLines } from '../../src/reporters/status.ts'
-import { attempt, jobEnded, jobRow, reportOf, runEnded, runStarted, START } from '../events.ts'
+import { attempt, jobEnded, jobRow, reportOf, runEnded, runHeader, runStarted, START } from '../events.ts'
 
 const of = { index: 16, line: 17 }
 const url = 'https://example.com/a.bin'
@@ -105,6 +106,12 @@ const shared: RunEvent[] = [
 ]
 
 describe('explain', () => {
+  test('says what it is about, for those who find it in a mail', () => {
+    expect(titleLine(runHeader(), 17)).toBe(`line 17 of list.txt in run 20261121T022015Z-4f3a, ${localTime(START)}`)
+    const list = { ...runHeader().list, name: 'a\u001b[2J\u202e.txt' }
+    expect(titleLine(runHeader({ list }), 1)).toContain('line 1 of a\\x1b[2J\\u202e.txt in')
+  })
+
   test('tells one life with times since its start', () => {
     expect(explainLines(life)).toEqual([
       '    +0.000s  line 17 started: https://example.com/a.bin',

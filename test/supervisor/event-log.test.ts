@@ -1,10 +1,13 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -158,15 +161,6 @@ describe('a log', () => {
     // A turn that brings much is not gathered as a whole.
     expect(length).toBeGreaterThan(4000)
   })
-
-  test('costs far less than 100 µs a job', async () => {
-    const log = opened()
-    const event = jobEnded({ attempts: [attempt()] })
-    const started = performance.now()
-    for (let i = 0; i < 5000; i++) log.write(event)
-    expect(((performance.now() - started) / 5000) * 1000).toBeLessThan(100)
-    await log.close()
-  })
 })
 
 describe('without a log', () => {
@@ -208,19 +202,31 @@ describe('without a log', () => {
   })
 })
 
-/** A file size limit breaks writes as a full disk does, and needs no rights. */
-const hasPrlimit = (() => {
+function works(command: string, ...args: string[]): boolean {
   try {
-    execFileSync('prlimit', ['--version'], { stdio: 'ignore' })
+    execFileSync(command, args, { stdio: 'ignore' })
     return true
   } catch {
     return false
   }
-})()
+}
 
-describe.runIf(hasPrlimit)('a log that can grow no more', () => {
-  test('warns once, keeps the jobs for the report, and stops nothing', () => {
-    const script = `
+const MOUNT = 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"'
+
+describe('a log that can grow no more', () => {
+  test.for([
+    // Breaks writes as a full disk does, and needs no rights.
+    ['EFBIG', () => ['prlimit', '--fsize=65536', '--'], works('prlimit', '--version')],
+    [
+      'ENOSPC',
+      () => ['unshare', '-m', 'sh', '-c', MOUNT, 'sh', logs],
+      works('unshare', '-m', 'sh', '-c', MOUNT, 'sh', '/mnt', 'true'),
+    ],
+  ] as const)(
+    'for %s warns once, ends in a whole line, keeps the jobs for the report, and stops nothing',
+    ([code, wrap, canTry], { skip }) => {
+      skip(!canTry, 'this machine cannot do it')
+      const script = `
       import { openEventLog } from ${JSON.stringify(new URL('../../src/supervisor/event-log.ts', import.meta.url).href)}
       import { readFileSync } from 'node:fs'
       process.on('SIGXFSZ', () => undefined)
@@ -235,58 +241,89 @@ describe.runIf(hasPrlimit)('a log that can grow no more', () => {
       for await (const event of log.events()) types[event.type] = (types[event.type] ?? 0) + 1
       await log.close()
       console.log(JSON.stringify({ warnings, types, warning: log.warning, torn: !readFileSync(log.path, 'utf8').endsWith('\\n') }))`
-    const material = {
-      started: runStarted(),
-      job: jobEnded(),
-      warning: { type: 'warning', at: START, message: 'w' },
-      ended: runEnded(),
-    }
-    const out = execFileSync(
-      'prlimit',
-      ['--fsize=65536', '--', process.execPath, '--input-type=module', '-e', script, logs, JSON.stringify(material)],
-      { encoding: 'utf8' },
-    )
-    const seen = JSON.parse(out)
-    expect(seen.types).toMatchObject({ 'run-started': 1, 'job-ended': 500, 'run-ended': 1 })
-    expect(seen.types.warning).toBeLessThan(500)
-    expect(seen.warnings).toEqual([expect.stringMatching(/^the run log is incomplete: .*full\.ndjson: EFBIG$/)])
-    expect(seen.warning).toBe(seen.warnings[0])
-    expect(seen.torn).toBe(true)
-  })
+      const material = {
+        started: runStarted(),
+        job: jobEnded(),
+        warning: { type: 'warning', at: START, message: 'w' },
+        ended: runEnded(),
+      }
+      const [command = '', ...args] = [...wrap(), process.execPath, '--input-type=module', '-e', script]
+      const out = execFileSync(command, [...args, logs, JSON.stringify(material)], { encoding: 'utf8' })
+      const seen = JSON.parse(out)
+      expect(seen.types).toMatchObject({ 'run-started': 1, 'job-ended': 500, 'run-ended': 1 })
+      expect(seen.types.warning).toBeLessThan(500)
+      expect(seen.warnings).toEqual([
+        expect.stringMatching(new RegExp(`^the run log is incomplete: .*full\\.ndjson: ${code}$`)),
+      ])
+      expect(seen.warning).toBe(seen.warnings[0])
+      expect(seen.torn).toBe(false)
+    },
+  )
 })
 
+/** A pid that no process has. */
+const DEAD = 2 ** 22 + 1
+
+/** A log of a run that began so many hours ago. */
+function oldLog(
+  name: string,
+  ageHours: number,
+  end: 'good' | 'bad' | 'none' = 'good',
+  changes: Parameters<typeof runHeader>[0] = {},
+): string {
+  const run = runHeader({ id: name, started: START - ageHours * 3_600_000, pid: DEAD, host: hostname(), ...changes })
+  const totals = { ...reportOf([]).totals, [end === 'good' ? 'unchanged' : 'failed']: 1 }
+  const last = end === 'none' ? [] : [{ ...runEnded({ listed: 1 }), totals }]
+  const lines = [{ mpdl: 1, type: 'run-started', at: run.started, run }, ...last]
+  const path = join(logs, `${name}.ndjson`)
+  writeFileSync(path, `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`)
+  return path
+}
+
+/** What lies there after a run of the same list, without its own log. */
+async function afterRun(keep: number): Promise<string[]> {
+  const log = opened({ keep, runId: 'own' })
+  log.write(runStarted({ id: 'own', pid: process.pid, host: hostname() }))
+  await log.close()
+  rmSync(join(logs, 'own.ndjson'))
+  return readdirSync(logs)
+    .map((name) => name.replace(/\.ndjson$/, ''))
+    .sort()
+}
+
 describe('retention', () => {
-  const dead = 2 ** 22 + 1
-  function oldLog(
-    name: string,
-    ageHours: number,
-    changes: Parameters<typeof runHeader>[0] = {},
-    hasEnded = true,
-  ): void {
-    const run = runHeader({ id: name, started: START - ageHours * 3_600_000, pid: dead, host: hostname(), ...changes })
-    const lines = [{ mpdl: 1, type: 'run-started', at: run.started, run }, ...(hasEnded ? [runEnded()] : [])]
-    writeFileSync(join(logs, `${name}.ndjson`), `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`)
-  }
-  const names = () => readdirSync(logs).sort()
-
-  async function runWith(keep: number): Promise<string[]> {
-    const log = opened({ keep, runId: 'own' })
-    log.write(runStarted({ id: 'own', pid: process.pid, host: hostname() }))
-    await log.close()
-    return names().filter((name) => name !== 'own.ndjson')
-  }
-
   test('keeps the newest of the same list, this one included', async () => {
     for (let hours = 1; hours <= 5; hours++) oldLog(`old-${hours}`, hours)
-    expect(await runWith(3)).toEqual(['old-1.ndjson', 'old-2.ndjson'])
+    expect(await afterRun(3)).toEqual(['old-1', 'old-2'])
+  })
+
+  test('knows a list by its path, whatever way it was typed', async () => {
+    const list = { name: './list.txt', path: runHeader().list.path, jobs: 1, lines: 1 }
+    oldLog('typed', 2, 'good', { list })
+    oldLog('newer', 1)
+    expect(await afterRun(1)).toEqual(['newer'])
   })
 
   test('touches no log of another list or another directory', async () => {
     const list = { name: 'list.txt', path: '/other/list.txt', jobs: 1, lines: 1 }
-    oldLog('other-list', 1, { list })
-    oldLog('other-dir', 1, { dir: '/other' })
-    oldLog('same', 1)
-    expect(await runWith(1)).toEqual(['other-dir.ndjson', 'other-list.ndjson'])
+    const stream = { name: 'standard input', path: null, jobs: 1, lines: 1 }
+    oldLog('other-list', 2, 'good', { list })
+    oldLog('other-dir', 2, 'good', { dir: '/other' })
+    oldLog('stream', 2, 'good', { list: stream })
+    oldLog('same', 2)
+    oldLog('newer', 1)
+    expect(await afterRun(1)).toEqual(['newer', 'other-dir', 'other-list', 'stream'])
+  })
+
+  test('keeps the last that failed and the last good one, however old', async () => {
+    oldLog('good-1', 1)
+    oldLog('good-2', 2)
+    oldLog('bad-3', 3, 'bad')
+    oldLog('died-4', 4, 'none')
+    oldLog('good-5', 5)
+    expect(await afterRun(1)).toEqual(['bad-3', 'good-1'])
+    oldLog('died-0', 0.5, 'none')
+    expect(await afterRun(2), 'one that died failed, too').toEqual(['died-0', 'good-1'])
   })
 
   test('deletes nothing that mpdl did not write', async () => {
@@ -294,35 +331,119 @@ describe('retention', () => {
     writeFileSync(join(logs, 'notes.ndjson'), 'dear diary\n')
     writeFileSync(join(logs, 'unmarked.ndjson'), `${header}\n`)
     writeFileSync(join(logs, 'empty.ndjson'), '')
-    oldLog('real', 1)
-    writeFileSync(join(logs, 'real.txt'), readFileSync(join(logs, 'real.ndjson')))
+    oldLog('newer', 1)
+    writeFileSync(join(logs, 'real.txt'), readFileSync(oldLog('real', 2)))
     symlinkSync(join(logs, 'real.txt'), join(logs, 'link.ndjson'))
     mkdirSync(join(logs, 'dir.ndjson'))
-    expect(await runWith(0)).toEqual([
-      'dir.ndjson',
-      'empty.ndjson',
-      'link.ndjson',
-      'notes.ndjson',
-      'real.txt',
-      'unmarked.ndjson',
-    ])
+    expect(await afterRun(0)).toEqual(['dir', 'empty', 'link', 'newer', 'notes', 'real.txt', 'unmarked'])
   })
 
   test('spares a run that may still go on', async () => {
-    oldLog('alive', 3, { pid: process.pid }, false)
-    oldLog('init', 3, { pid: 1 }, false)
-    oldLog('elsewhere', 3, { host: 'another' }, false)
-    oldLog('killed', 3, {}, false)
-    oldLog('ended', 3, { pid: process.pid }, true)
-    expect(await runWith(1)).toEqual(['alive.ndjson', 'elsewhere.ndjson', 'init.ndjson'])
+    const fd = openSync(oldLog('alive', 4, 'none', { pid: process.pid }), 'a')
+    oldLog('elsewhere', 4, 'none', { host: 'another' })
+    oldLog('killed', 4, 'none')
+    oldLog('newer', 3, 'none')
+    oldLog('ended', 4, 'good', { pid: process.pid })
+    expect(await afterRun(1)).toEqual(['alive', 'elsewhere', 'ended', 'newer'])
+    closeSync(fd)
   })
 
   test('waits for no FIFO, and what cannot be read stays', async () => {
-    oldLog('secret', 2)
-    chmodSync(join(logs, 'secret.ndjson'), 0o000)
+    const secret = oldLog('secret', 2)
+    chmodSync(secret, 0o000)
     execFileSync('mkfifo', [join(logs, 'fifo.ndjson')])
-    utimesSync(join(logs, 'secret.ndjson'), 1, 1)
-    const left = await runWith(1)
-    expect(left).toContain('fifo.ndjson')
+    utimesSync(secret, 1, 1)
+    expect(await afterRun(1)).toContain('fifo')
+  })
+})
+
+describe('a line that was torn', () => {
+  const torn = (path: string, bytes: number) => appendFileSync(path, `{"type":"job-en${'d'.repeat(bytes)}`)
+
+  test.each([0, 1000, 65_536, 300_000])(
+    'by death is cut off by the next run of the list, %i bytes of it',
+    async (bytes) => {
+      const path = oldLog('died', 1, 'none')
+      const whole = readFileSync(path, 'utf8')
+      torn(path, bytes)
+      expect(await afterRun(5)).toEqual(['died'])
+      expect(readFileSync(path, 'utf8')).toBe(whole)
+    },
+  )
+
+  test("is nobody else's to cut", async () => {
+    const list = { name: 'list.txt', path: '/other/list.txt', jobs: 1, lines: 1 }
+    const paths = [
+      oldLog('other-list', 1, 'none', { list }),
+      oldLog('other-dir', 1, 'none', { dir: '/other' }),
+      oldLog('elsewhere', 1, 'none', { host: 'another' }),
+      oldLog('alive', 1, 'none', { pid: process.pid }),
+      join(logs, 'notes.ndjson'),
+      join(root, 'behind-a-link'),
+    ]
+    writeFileSync(paths[4] ?? '', 'dear diary\n')
+    writeFileSync(paths[5] ?? '', readFileSync(oldLog('died', 1, 'none')))
+    symlinkSync(paths[5] ?? '', join(logs, 'link.ndjson'))
+    const fd = openSync(paths[3] ?? '', 'a')
+    for (const path of paths) torn(path, 10)
+    await afterRun(9)
+    closeSync(fd)
+    for (const path of paths) expect(readFileSync(path, 'utf8'), path).toMatch(/"job-end+$/)
+  })
+
+  // A write takes the kernel longest where a line is long, and that is when it can be torn.
+  test.each([5000, 20_000_000])(
+    'is gone after the next run, whenever the writer of lines of %i bytes is killed',
+    async (bytes) => {
+      const script = `
+      import { openEventLog } from ${JSON.stringify(new URL('../../src/supervisor/event-log.ts', import.meta.url).href)}
+      const [dir, id, header, event] = process.argv.slice(1)
+      const log = openEventLog({ dir, runId: id, keep: 1000, disabled: false, spoolDir: dir })
+      const started = JSON.parse(header)
+      log.write({ ...started, run: { ...started.run, id, pid: process.pid } })
+      const job = { ...JSON.parse(event), padding: 'x'.repeat(${bytes}) }
+      process.stdout.write('.')
+      for (;;) { for (let i = 0; i < 100; i++) log.write(job); await new Promise(setImmediate) }`
+      const header = JSON.stringify(runStarted({ host: hostname() }))
+      const job = JSON.stringify(jobEnded({ out: 'x'.repeat(100) }))
+      const paths = Array.from({ length: 6 }, (_, i) => join(logs, `k${i}.ndjson`))
+      for (const [i, path] of paths.entries()) {
+        const child = spawn(process.execPath, ['--input-type=module', '-e', script, logs, `k${i}`, header, job])
+        await once(child.stdout, 'data')
+        // Somewhere in the middle, and another place each time.
+        while (statSync(path).size < 100_000 * (1 + (i % 7))) await turn()
+        child.kill('SIGKILL')
+        await once(child, 'close')
+      }
+      await afterRun(1000)
+      for (const path of paths) {
+        expect(readFileSync(path).at(-1)).toBe(10)
+        expect(linesOf(path)[0]).toMatchObject({ type: 'run-started' })
+      }
+    },
+  )
+})
+
+describe('an error of mpdl itself', () => {
+  test.each([
+    ['that nobody catches', 'throw new Error("bug")'],
+    ['in a promise', 'await Promise.reject(new Error("bug"))'],
+    ['that ends the program at once', 'process.exit(70)'],
+  ])('%s loses nothing that was gathered', (_, end) => {
+    const script = `
+      import { openEventLog } from ${JSON.stringify(new URL('../../src/supervisor/event-log.ts', import.meta.url).href)}
+      const log = openEventLog({ dir: process.argv[1], runId: 'e', keep: 30, disabled: false, spoolDir: process.argv[1] })
+      for (let i = 0; i < 100; i++) log.write({ type: 'warning', at: i, message: 'm' + i })
+      ${end}`
+    const args = ['--input-type=module', '-e', script, logs]
+    const { status } = spawnSync(process.execPath, args, { stdio: 'ignore' })
+    expect(status).toBeGreaterThan(0)
+    expect(linesOf(join(logs, 'e.ndjson'))).toHaveLength(100)
+  })
+
+  test('is not waited for by logs that are closed', async () => {
+    const before = process.listenerCount('exit')
+    for (let i = 0; i < 20; i++) await opened({ runId: `run-${i}` }).close()
+    expect(process.listenerCount('exit')).toBe(before)
   })
 })

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/core/event.ts'
@@ -12,6 +12,7 @@ import {
   readEvents,
   readLines,
   resolveRun,
+  stateOf,
 } from '../../src/supervisor/past-runs.ts'
 import { attempt, jobEnded, jobFailed, jobRow, runEnded, runHeader, runStarted, START } from '../events.ts'
 import fc from '../fixtures/property.ts'
@@ -35,7 +36,8 @@ const totals = {
   cancelled: 0,
   'not-started': 0,
 }
-const ending = (listed = 4) => JSON.stringify({ ...runEnded({ listed }), totals })
+const ending = (listed = 4, filesOnDisk = totals.downloaded) =>
+  JSON.stringify({ ...runEnded({ listed, filesOnDisk }), totals })
 const put = (name: string, ...lines: string[]) => {
   const path = join(dir, name)
   writeFileSync(path, lines.join('\n'))
@@ -73,6 +75,16 @@ const EVERY_KIND: readonly RunEvent[] = [
   { type: 'warning', at: START, message: 'm' },
   { type: 'stopping', at: START, cause: 'halt', reason: 'r' },
   { type: 'suspended', at: START, gap_ms: 5 },
+  {
+    type: 'hook-ended',
+    at: START,
+    program: 'p',
+    exit_code: null,
+    signal: 'SIGKILL',
+    ms: 5,
+    output: 'o',
+    problem: 'p',
+  },
   runEnded(),
 ]
 
@@ -199,6 +211,9 @@ describe('a run at a glance', () => {
       isGood: true,
     })
     expect(await inspectRun(put('b.ndjson', header('b'), ending(5)))).toMatchObject({ isGood: false })
+    expect(await inspectRun(put('d.ndjson', header('d'), ending(4, 2))), 'sums that do not add up').toMatchObject({
+      isGood: false,
+    })
     expect(await inspectRun(put('c.ndjson', header('c'), JSON.stringify(runEnded())))).toMatchObject({
       totals: null,
       isGood: false,
@@ -219,6 +234,37 @@ describe('a run at a glance', () => {
     expect(await inspectRun(put('x.ndjson', 'hello'))).toBeNull()
     expect(await inspectRun(dir)).toBeNull()
     expect(await inspectRun(join(dir, 'missing'))).toBeNull()
+  })
+})
+
+describe('how a run stands', () => {
+  const seen = async (changes: Parameters<typeof runHeader>[0], ...lines: string[]) => {
+    const run = { pid: process.pid, host: hostname(), ...changes }
+    const past = await inspectRun(put('a.ndjson', JSON.stringify({ mpdl: 1, ...runStarted(run) }), ...lines))
+    return past === null ? null : stateOf(past)
+  }
+  const DEAD = 2 ** 22 + 1
+
+  test('is said by its end where there is one, whoever lives', async () => {
+    expect(await seen({}, ending())).toBe('good')
+    expect(await seen({ pid: DEAD }, ending(5))).toBe('trouble')
+    expect(await seen({ host: 'another' }, ending())).toBe('good')
+  })
+
+  test('is not known of another machine', async () => {
+    expect(await seen({ host: 'another' })).toBe('unknown')
+  })
+
+  test('is death where its process is gone, or was never one', async () => {
+    for (const pid of [DEAD, 0, -1, 1.5]) expect(await seen({ pid })).toBe('died')
+  })
+
+  test.runIf(process.platform === 'linux')('is life only where its process has the log open', async () => {
+    expect(await seen({}), 'a pid that is used again').toBe('died')
+    const fd = openSync(join(dir, 'a.ndjson'), 'r')
+    expect(await seen({})).toBe('running')
+    closeSync(fd)
+    expect(await seen({})).toBe('died')
   })
 })
 

@@ -11,6 +11,7 @@ import { runHeader } from '../../src/session.ts'
 import { openJobList } from '../../src/supervisor/job-list.ts'
 import { type RunParts, startRun } from '../../src/supervisor/run.ts'
 import type { Settings } from '../../src/supervisor/settings.ts'
+import type { World } from '../../src/supervisor/world.ts'
 import type { Script } from '../fixtures/scripted-isolation.ts'
 import { scriptedIsolation } from '../fixtures/scripted-isolation.ts'
 
@@ -38,12 +39,22 @@ export async function advance(ms: number): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** The disk takes its own time, however much of ours passes meanwhile. */
+const PATIENCE_MS = 30_000
+
 /** Lets time pass in steps until `isReached`. */
 export async function advanceUntil(isReached: () => boolean, stepMs: number): Promise<void> {
-  for (let n = 0; !isReached(); n++) {
-    if (n === 20_000) throw new Error('it never came to pass')
+  for (const giveUpAtMs = Date.now() + PATIENCE_MS; !isReached(); ) {
+    if (Date.now() > giveUpAtMs) throw new Error('it never came to pass')
     await advance(stepMs)
   }
+}
+
+/** Its clocks are those of fakeTime. */
+export const fakeWorld: World = {
+  nowMs: () => Math.round(1_800_000_000_000 + performance.now()),
+  monotonicMs: () => performance.now(),
+  random: () => 0.5,
 }
 
 /** Starts a run of `lines` below `dir`; the n-th child does what `scripts(n)` says. `parts`: real ones, if wanted. */
@@ -52,7 +63,7 @@ export async function run(
   lines: readonly string[],
   scripts: (n: number) => Script,
   changes: Partial<Settings> = {},
-  parts: Partial<Pick<RunParts, 'state' | 'hardening'>> = {},
+  parts: Partial<Pick<RunParts, 'state' | 'hardening' | 'world'>> = {},
 ) {
   const listPath = join(dir, 'list.txt')
   writeFileSync(listPath, `${lines.join('\n')}\n`)
@@ -65,18 +76,14 @@ export async function run(
     ...changes,
   }
   const naming = { names: 'flat' as const, queryNames: false }
-  const rules = { naming, onClash: 'fail' as const, keepGoing: false, foldCase: false, spoolDir: dir }
+  const rules = { naming, onClash: 'fail' as const, keepGoing: true, foldCase: false, spoolDir: dir }
   const opened = await openJobList({ kind: 'file', path: listPath }, rules)
   if (!opened.ok) throw new Error('the list of the test is wrong')
   const { list } = opened
   const { isolation, children } = scriptedIsolation(scripts)
   const events: RunEvent[] = []
   const report = freshReport()
-  const world = {
-    nowMs: () => Math.round(1_800_000_000_000 + performance.now()),
-    monotonicMs: () => performance.now(),
-    random: () => 0.5,
-  }
+  const world = parts.world ?? fakeWorld
   const { controls, done } = startRun({
     settings,
     header: runHeader(settings, list, { listPath, argv: [], startedMs: world.nowMs() }),
