@@ -47,7 +47,8 @@ export async function cronLine({ operands, command, typed, argv }: CronLineReque
   const files = await requireRunnable(operands, options, warn)
 
   const user = cronUser()
-  const schedule = options.schedule ?? nightly(listKeyOf(source, options.dir) ?? '')
+  const key = listKeyOf(source, options.dir) ?? ''
+  const schedule = options.schedule ?? nightly(key)
   const variables = variablesToCarry(options, user)
   const deadline = deadlineToAdd(schedule, options.runDeadline, warn)
   const run = runWords(argv.slice(1), deadline, command)
@@ -66,7 +67,7 @@ export async function cronLine({ operands, command, typed, argv }: CronLineReque
   if (options.systemd === true) {
     const runDeadlineMs = options.runDeadline ?? parseDuration(deadline ?? '')
     const reads = [program, ...files]
-    await writeOut(unitsFor({ ...started, options, runDeadlineMs, user, schedule, title, listPath, reads }))
+    await writeOut(unitsFor({ ...started, options, runDeadlineMs, user, schedule, title, listPath, key, reads }))
     return 0
   }
   await writeOut(`# mpdl ${title}${speechOf(options)}\n${schedule.text} ${commandOf(started)}\n`)

@@ -25,6 +25,8 @@ export interface UnitRequest {
   readonly title: string
   /** Null when it is no file. */
   readonly listPath: string | null
+  /** Of the list and the directory. */
+  readonly key: string
   /** Absolute; beside Node itself and what the run writes. */
   readonly reads: readonly string[]
 }
@@ -33,10 +35,12 @@ export interface UnitRequest {
 const AROUND_MS = 60_000
 /** systemd allows 255 with what stands around it. */
 const MOST_NAME = 200
+const KEY_DIGITS = 6
 
 export function unitsFor(request: UnitRequest): string {
-  const { schedule, title, listPath } = request
-  const name = unitName(listPath === null ? title : basename(listPath, extname(listPath)))
+  const { schedule, title, listPath, key } = request
+  // Lists of one name may lie in many places, and one list may go to several.
+  const name = `${unitName(listPath === null ? title : basename(listPath, extname(listPath)))}-${key.slice(0, KEY_DIGITS)}`
   // A backslash at the end would take the next line along.
   const description = `Description=Download ${literal(title)} with mpdl`
   const starts =

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
 import { findProgram, requireServer } from '../fixtures/servers.ts'
-import { CRONS, throughCron } from '../fixtures/through-cron.ts'
+import { CRONS, throughCron, withoutPlace } from '../fixtures/through-cron.ts'
 import { type Ended, filesIn, type Home, newHome, type RunOptions, run } from './run-mpdl.ts'
 
 let server: FaultServer
@@ -74,7 +74,7 @@ describe('the line', () => {
   test('downloads from the directory it was made in, in the same state, and says nothing', async () => {
     const made = await cronLine(['-d', 'pdf'], { list: server.url('/ok/a.bin?size=5000') })
     const line = lineOf(made)
-    expect([made.code, made.stderr]).toEqual([0, ''])
+    expect([made.code, withoutPlace(made.stderr)]).toEqual([0, ''])
     expect(line).toMatch(NIGHTLY)
     expect(line).toContain(` --run-deadline 21h -d pdf ${made.home.list}`)
     expect(await asCron(line)).toEqual({ code: 0, said: '' })
@@ -145,7 +145,7 @@ describe('the line', () => {
     const made = await cronLine(['--schedule=@daily', ...run.slice(0, -2), '--schedule', '@hourly', ...run.slice(-2)], {
       home,
     })
-    expect(made.stderr).toBe('')
+    expect(withoutPlace(made.stderr)).toBe('')
     expect(lineOf(made)).toMatch(/^@hourly /)
     expect(lineOf(made).split(' --run-deadline 54m ')[1]).toBe(run.join(' '))
   })
@@ -156,7 +156,7 @@ describe('the deadline of the run', () => {
     const made = await cronLine(args, { list: server.url('/ok/a.bin'), ...options })
     expect(made.code, made.stderr).toBe(0)
     const words = lineOf(made).split(' ')
-    return [words[words.indexOf('--run-deadline') + 1], made.stderr.trimEnd()]
+    return [words[words.indexOf('--run-deadline') + 1], withoutPlace(made.stderr).trimEnd()]
   }
 
   test('is nine tenths of the shortest time between two starts', async () => {
@@ -179,7 +179,7 @@ describe('the deadline of the run', () => {
   test('cannot be told from @reboot', async () => {
     const made = await cronLine(['--schedule', '@reboot'], { list: server.url('/ok/a.bin') })
     expect(lineOf(made)).not.toContain('--run-deadline')
-    expect(made.stderr).toMatch(/^mpdl: @reboot has no period: the run has no deadline unless/)
+    expect(withoutPlace(made.stderr)).toMatch(/^mpdl: @reboot has no period: the run has no deadline unless/)
   })
 })
 
@@ -220,7 +220,9 @@ describe('what cannot work at night is said now', () => {
       env: { http_proxy: 'http://me:canary@h:1', MPDL_PROXY: 'http://h:1' },
     })
     expect(lineOf(made)).toContain('-u me:canary')
-    expect(made.stderr).toMatch(/^mpdl: -H, -u, http_proxy: a secret will stand in the crontab .*--config FILE\n$/)
+    expect(withoutPlace(made.stderr)).toMatch(
+      /^mpdl: -H, -u, http_proxy: a secret will stand in the crontab .*--config FILE\n$/,
+    )
     expect(made.stderr).not.toContain('canary')
   })
 })
@@ -300,7 +302,7 @@ describe('with --systemd', () => {
     expect(filesIn(join(directory, HOSTILE))).toEqual(['a.bin'])
   })
 
-  test('units are called after the list, or after the host of a URL', async () => {
+  test('units are called after the list, or after the host of a URL, and no two lists share a name', async () => {
     const home = newHome()
     const lists = ['urls.txt', 'a b@c\\', `${'x'.repeat(150)}é${'%'.repeat(50)}`]
     for (const list of lists) writeFileSync(home.at(list), server.url('/ok/a.bin'))
@@ -311,11 +313,13 @@ describe('with --systemd', () => {
       }),
     )
     expect(names).toEqual([
-      'mpdl-urls.service',
-      'mpdl-a\\x20b\\x40c\\x5c.service',
-      expect.stringMatching(/^mpdl-[0-9a-f]{16}\.service$/),
-      'mpdl-www.example.com.service',
+      expect.stringMatching(/^mpdl-urls-[0-9a-f]{6}\.service$/),
+      expect.stringMatching(/^mpdl-a\\x20b\\x40c\\x5c-[0-9a-f]{6}\.service$/),
+      expect.stringMatching(/^mpdl-[0-9a-f]{16}-[0-9a-f]{6}\.service$/),
+      expect.stringMatching(/^mpdl-www\.example\.com-[0-9a-f]{6}\.service$/),
     ])
+    const elsewhere = await cronLine(['--systemd', '-d', 'other', 'urls.txt'], { home })
+    expect([...unitsIn(elsewhere.stdout).files.keys()]).not.toContain(names[0])
   })
 
   test('the service may write where the run does and nowhere else', async () => {

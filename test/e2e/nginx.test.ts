@@ -142,7 +142,7 @@ describe.skipIf(!canRun)('against nginx', () => {
     const ended = await run({ list: list(FILES), args: [...faults, ...QUICK, '-T', '9s', '-t', '1'] })
     expect(ended.code).toBe(10)
     expect(ended.report.totals).toMatchObject({ downloaded: 96, crashed: 2, killed: 2, spawned: 100, reaped: 100 })
-    expect(ended.stderr).toMatch(/^mpdl: 100 = 96 downloaded \+ 2 killed \+ 2 crashed in .*, process$/m)
+    expect(ended.stderr).toMatch(/^mpdl: 100 = 96 downloaded \+ 2 killed \+ 2 crashed in .*, process: hang at /m)
     for (const [line, word] of [
       [7, 'CRASHED'],
       [8, 'HUNG'],

@@ -76,8 +76,11 @@ describe.skipIf(!requireServer('nginx', nginxPath))('a list on nginx', () => {
 
   test('two runs that overlap leave every file whole, and remember each', async () => {
     const home = newHome()
+    // Of one list there would be one run only.
+    const copy = home.at('copy.txt')
+    writeFileSync(copy, list)
     const both = [start({ home, list, args: ONCE, hasNoReport: true, hasNoLog: true })]
-    both.push(start({ home, list, args: ONCE, hasNoReport: true, hasNoLog: true }))
+    both.push(start({ home, operands: [copy], args: ONCE, hasNoReport: true, hasNoLog: true }))
     for (const ended of await Promise.all(both.map((running) => running.ended))) {
       // Who comes second fails a job that the other is at work on, and no other.
       expect([0, 3]).toContain(ended.code)
