@@ -157,9 +157,11 @@ function deadlineToAdd({ text, times }: CronSchedule, givenMs: number | undefine
   }
   const gapMs = shortestGapMs(times)
   if (givenMs === undefined) return deadlineFor(gapMs)
-  if (givenMs > gapMs) {
+  if (givenMs >= gapMs) {
     const [long, short] = [givenMs, gapMs].map(formatDuration)
-    warn(`--run-deadline ${long} is longer than the ${short} to the next start, which would find this run at work`)
+    warn(
+      `--run-deadline ${long} leaves no time before the next start after ${short}, which would find this run at work`,
+    )
   }
   return undefined
 }
@@ -205,6 +207,6 @@ function secretVariables(variables: readonly Variable[]): string[] {
 function warnOfSecrets(names: readonly string[], warn: Warn): void {
   if (names.length === 0) return
   warn(
-    `${names.join(', ')}: a secret will stand in the crontab and in ps; better keep it in a file (chmod 600) for --config FILE`,
+    `${names.join(', ')}: a secret will stand in the crontab and in ps; better keep it in a file (chmod 600), a URL in a list and an option for --config FILE`,
   )
 }

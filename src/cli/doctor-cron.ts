@@ -23,6 +23,7 @@ const FACTS = v.record(v.string(), v.string())
 const ANSWER_MS = 30_000
 const SYSTEM_DIRS = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/lib']
 const NOTHING = '-'
+const PROBLEMS = 'problems'
 
 /** For the one that asks: prints what holds where this process was started. */
 export async function printFacts(list: string | undefined, command: Command, typed: Texts): Promise<number> {
@@ -80,7 +81,7 @@ async function factsHere(list: string | undefined, command: Command, typed: Text
     ...Object.fromEntries(
       ['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'].map((name) => [name, excerpt(process.env[name] || NOTHING)]),
     ),
-    problems: problems.length === 0 ? NOTHING : problems.join('; '),
+    [PROBLEMS]: problems.length === 0 ? NOTHING : problems.join('; '),
   }
 }
 
@@ -121,7 +122,10 @@ function differences(here: Facts, there: Facts): Finding[] {
   const names = [...new Set([...Object.keys(here), ...Object.keys(there)])]
   const findings = names.map((name): Finding => {
     const [mine = NOTHING, its = NOTHING] = [here[name], there[name]]
-    return { name, isGood: mine === its, text: mine === its ? mine : `${mine}; under cron ${its}` }
+    const isSame = mine === its
+    // What is wrong everywhere is no less wrong.
+    const isGood = isSame && (name !== PROBLEMS || mine === NOTHING)
+    return { name, isGood, text: isSame ? mine : `${mine}; under cron ${its}` }
   })
   return findings.filter(({ name, isGood, text }) => !isGood || (!name.startsWith('--') && text !== NOTHING))
 }

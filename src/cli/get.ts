@@ -3,14 +3,14 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import type { Reporter, RunEvent, RunHeader } from '../core/event.ts'
 import type { News } from '../core/news.ts'
-import type { Report } from '../core/report.ts'
+import { printable } from '../core/printable.ts'
 import { freshReport, step, sumsUp } from '../core/report.ts'
 import { formatDuration } from '../core/units.ts'
 import { detectHardening } from '../isolation/hardening.ts'
 import { settlesWithin } from '../isolation/settles-within.ts'
-import { ensureDir, historyPath, logDirFor, spoolDir } from '../places.ts'
+import { ensureDir, historyPath, logDirFor, spoolDir, stateDir } from '../places.ts'
 import { fanOut, type NamedReporter } from '../reporters/fan-out.ts'
-import { createPlainReporter, quietWriter } from '../reporters/plain.ts'
+import { createPlainReporter, type PlainOptions, quietWriter } from '../reporters/plain.ts'
 import { statusLines } from '../reporters/status.ts'
 import { runHeader, startSession } from '../session.ts'
 import { type CookieJar, openCookieJar } from '../supervisor/cookie-jar.ts'
@@ -117,7 +117,11 @@ async function runList(request: GetRequest, { list, key, started, lockProblem }:
   const { log, problem } = openLog(options, header, list, warn)
   const logWarning = problem === undefined ? log.warning : `no run log: ${problem}`
   history?.begin({ id: header.id, log: log.path })
-  const reporter = await reporterFor(options, isTty, { report: () => report, news: () => news })
+  const reporter = await reporterFor(options, isTty, {
+    report: () => report,
+    news: () => news,
+    whole: () => wholeReport(log.path, header.id),
+  })
   const { controls, done } = startSession({
     settings,
     header,
@@ -248,10 +252,17 @@ function isJournal(): boolean {
   }
 }
 
+/** By its name it is found from everywhere only where everybody looks. */
+function wholeReport(log: string | null, id: string): string | null {
+  if (log === null) return null
+  const isInPlace = process.env['XDG_STATE_HOME'] === undefined && log.startsWith(`${stateDir()}/`)
+  return `mpdl report ${isInPlace ? id : printable(log)}`
+}
+
 async function reporterFor(
   options: RawRunOptions,
   isTty: boolean,
-  told: { readonly report: () => Report; readonly news: () => News | undefined },
+  told: Required<Pick<PlainOptions, 'report' | 'news' | 'whole'>>,
 ): Promise<Reporter> {
   const stream = process.stderr
   const base = { stream, isVerbose: options.verbose ?? false, ...told }

@@ -4,7 +4,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fingerprint } from '../core/hash.ts'
-import { printable } from '../core/printable.ts'
+import { excerpt, printable } from '../core/printable.ts'
 import { redactUrl } from '../core/redact.ts'
 import { spoolDir } from '../places.ts'
 import type { JobList, ListSource } from '../supervisor/job-list.ts'
@@ -33,6 +33,10 @@ export function sourceOf(operands: readonly string[]): ListSource {
   }
   return { kind: 'file', path: first }
 }
+
+/** Errors of a list, where they go into a mail. */
+const MOST_MAILED = 20
+const MOST_CHARS = 500
 
 /** `example.com/x`, `example.com`: a name with dots that is hardly the name of a list. */
 function looksLikeHost(text: string): boolean {
@@ -102,10 +106,14 @@ export async function openList(
     }
     return list
   }
-  const lines = opened.errors.map(({ line, problem }) =>
-    line === 0 ? problem : `${nameOf(source)} line ${line}: ${problem}`,
+  // Who reads it as mail wants to know how bad it is; who has a terminal can mend it all at once.
+  const shown = process.stderr.isTTY === true ? opened.errors : opened.errors.slice(0, MOST_MAILED)
+  const lines = shown.map(({ line, problem }) =>
+    line === 0 ? problem : `${nameOf(source)} line ${line}: ${excerpt(problem, MOST_CHARS)}`,
   )
-  const more = opened.more > 0 ? [`and ${opened.more} more`] : []
+  const count = opened.errors.length + opened.more
+  if (count > MOST_MAILED) lines.unshift(`${nameOf(source)}: ${count} lines are wrong`)
+  const more = count > shown.length ? [`and ${count - shown.length} more`] : []
   const hint =
     opened.kind === 'bad-list' && opened.errors.some(({ line }) => line > 0)
       ? [`nothing was ${work}; --keep-going skips bad lines`]

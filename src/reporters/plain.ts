@@ -22,6 +22,8 @@ export interface PlainOptions {
   readonly isVerbose?: boolean
   /** The report so far; every event is in it before reporters hear of it. */
   readonly report: () => Report
+  /** As for {@link summaryLines}; asked for at the end. */
+  readonly whole?: () => string | null
   /** Asked for at the end: only what is new is said then. */
   readonly news?: () => News | undefined
 }
@@ -74,12 +76,14 @@ export function createPlainReporter({
   isVerbose = false,
   report,
   news,
+  whole,
 }: PlainOptions): Reporter {
   const write = quietWriter(stream)
   const writeLine = (line: string) => write(`${line}\n`)
   const nameOf = nameKeeper()
   const signals = new Map<number, string[]>()
   const hasLines = mode === 'lines'
+  const shown = () => (whole === undefined ? {} : { whole: whole() })
   const progressText = () => `[${endedJobs(report())}/${report().run?.list.jobs ?? '?'}]`
 
   return {
@@ -109,7 +113,7 @@ export function createPlainReporter({
       const isWell = isAllWell(report())
       const changes = mode === 'silent' ? news?.() : undefined
       if (changes !== undefined) {
-        const lines = isWell && isQuiet ? [] : newsLines(report(), changes)
+        const lines = isWell && isQuiet ? [] : newsLines(report(), changes, shown())
         if (lines.length > 0) writeLine(lines.join('\n'))
         return
       }
@@ -122,7 +126,7 @@ export function createPlainReporter({
       if (mode === 'journal') {
         if (!isQuiet || !isWell) writeLine(storyLine(report()))
       } else if (!isWell || (hasLines && !isQuiet)) {
-        writeLine(summaryLines(report()).join('\n'))
+        writeLine(summaryLines(report(), shown()).join('\n'))
       }
     },
   }

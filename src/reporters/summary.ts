@@ -12,6 +12,8 @@ import { formatBytes, formatDuration } from '../core/units.ts'
 export interface SummaryOptions {
   /** Columns to wrap at, with a hanging indent; default 78, as plain mail likes it. URLs may reach beyond. */
   readonly width?: number
+  /** The command that shows all of it; null: there is none. By default the one that knows the run by its name. */
+  readonly whole?: string | null
 }
 
 const MAX_ROWS = 20
@@ -26,6 +28,10 @@ const MAX_HOSTS = 2
 const MAX_RANGES = 8
 const MAX_WARNINGS = 2
 const MAX_PLAIN_WIDTH = 78
+/** RFC 5322 §2.1.1: mail with a line of more than 998 octets is refused, and it is the mail that tells of trouble. */
+const MAX_LINE_BYTES = 990
+/** So that there is room for what happened there. */
+const MAX_URL = 600
 
 /** A number as people read it: 4980 → `4,980`. */
 export function grouped(n: number): string {
@@ -76,6 +82,21 @@ function whatHappened({ sentence, outcome, signals, countedTries, keptBytes }: F
 /** Where it happened: `line 17 https://…`. */
 function whereOf({ lines, url }: FailedSample): string {
   return url === null ? linesText(lines) : `${linesText(lines)} ${printable(url)}`
+}
+
+/** As a line of mail can hold it. */
+export function urlText(url: string): string {
+  return excerpt(url, MAX_URL)
+}
+
+/** Cut where no mail could carry it. */
+export function mailable(line: string): string {
+  if (Buffer.byteLength(line) <= MAX_LINE_BYTES) return line
+  const cut = Buffer.from(line)
+    .subarray(0, MAX_LINE_BYTES - 3)
+    .toString()
+  // The last character may have lost its end.
+  return `${cut.replace(/\ufffd+$/, '')}…`
 }
 
 /** A job's fate on one line, for reports that list them all; `signals` as `rememberSignals` gave them. */
@@ -152,9 +173,10 @@ export function failedJobs(report: Report): number {
 }
 
 /** The summary of a run; only its first line when all went well and nothing needs saying. */
-export function summaryLines(report: Report, { width = MAX_PLAIN_WIDTH }: SummaryOptions = {}): string[] {
+export function summaryLines(report: Report, { width = MAX_PLAIN_WIDTH, whole }: SummaryOptions = {}): string[] {
   const say = sayer(width)
-  const where = `: ${reportCommand(report)}`
+  const command = wholeOf(report, whole)
+  const where = command === null ? '' : `: ${command}`
   // The first line is never wrapped: whoever looks at one line only has it all.
   return [
     storyLine(report),
@@ -163,12 +185,12 @@ export function summaryLines(report: Report, { width = MAX_PLAIN_WIDTH }: Summar
     ...restLines(report, say),
     ...warningLines(report, say, where),
     ...(report.hookProblem === null ? [] : say(printable(report.hookProblem))),
-  ]
+  ].map(mailable)
 }
 
-/** Where everything is told. */
-export function reportCommand({ run }: Report): string {
-  return `mpdl report ${printable(run?.id ?? 'RUN')}`
+/** What shows everything; null where nothing does. */
+export function wholeOf({ run }: Report, given: SummaryOptions['whole']): string | null {
+  return given === undefined ? `mpdl report ${printable(run?.id ?? 'RUN')}` : given
 }
 
 type Say = (text: string) => string[]
@@ -242,9 +264,11 @@ export function troubleLines(
     around - before.length,
   )
   const left = room - before.length - after.length - 1
-  const { lines, told } = failureLines(failed, { width, room: left, tries: report.run?.tries })
+  const { lines, told, hidden } = failureLines(failed, { width, room: left, tries: report.run?.tries })
   const more = sumOf(failed) - told
-  return [...before, ...lines, ...(more > 0 ? [`and ${grouped(more)} more${where}`] : []), ...after]
+  const rest =
+    more > 0 ? [`and ${grouped(more)} more${where}`] : hidden > 0 && where !== '' ? [`all of them${where}`] : []
+  return [...before, ...lines, ...rest, ...after]
 }
 
 interface Causes {
@@ -307,11 +331,12 @@ interface FailureRow {
   readonly alike: string
 }
 
-/** `told`: how many jobs the rows speak of. */
+/** `told`: how many jobs the rows speak of, the `hidden` ones among them that are only counted. */
 function failureLines(groups: readonly FailureGroup[], { width, room, tries }: FailureLayout) {
   const shares = shareRows(groups, Math.max(1, Math.min(MAX_ROWS, room - MAX_HEADERS)))
   const rows: FailureRow[] = []
   let told = 0
+  let hidden = 0
   for (const [i, group] of groups.entries()) {
     const samples = group.samples.slice(0, shares[i]).sort((a, b) => firstLineOf(a) - firstLineOf(b))
     const hasHeader = samples.length > 1
@@ -320,13 +345,15 @@ function failureLines(groups: readonly FailureGroup[], { width, room, tries }: F
     for (const sample of samples) {
       told += sample.jobs
       const more = hasHeader ? 0 : group.count - sample.jobs
+      told += more
+      hidden += more
       const alike = more > 0 ? ` (and ${grouped(more)} more like it)` : ''
       rows.push({ indent, line: linesText(sample.lines), url: sample.url, text: whatHappened(sample, tries), alike })
     }
   }
   const wrapped = rows.flatMap((row) => wrappedRow(row, width))
   // A night on which everything failed is skimmed, not read: there every job keeps to its one line.
-  return { lines: wrapped.length <= room ? wrapped : rows.map((row) => cutRow(row, width)), told }
+  return { lines: wrapped.length <= room ? wrapped : rows.map((row) => cutRow(row, width)), told, hidden }
 }
 
 const firstLineOf = ({ lines: [first] }: FailedSample) => first?.[0] ?? 0
@@ -334,7 +361,7 @@ const firstLineOf = ({ lines: [first] }: FailedSample) => first?.[0] ?? 0
 function wrappedRow({ indent, line, url, text, alike }: FailureRow, width: number): string[] {
   const words = `${text}${alike}`.split(' ')
   // A line and its URL stay together.
-  const where = url === null ? line.split(' ').filter(Boolean) : [`${line} ${printable(url)}`]
+  const where = url === null ? line.split(' ').filter(Boolean) : [`${line} ${urlText(url)}`]
   return wrapWords([...where, ...words], width - indent.length, '  ').map((each) => indent + each)
 }
 
@@ -342,7 +369,7 @@ function cutRow({ indent, line, url, text, alike }: FailureRow, width: number): 
   const room = width - indent.length - alike.length
   if (url === null) return `${indent}${excerpt(`${line} ${text}`.trimStart(), room)}${alike}`
   // An address that is cut leads nowhere.
-  return `${indent}${line} ${printable(url)} ${excerpt(text, Math.max(MIN_TEXT, room - line.length - 2))}${alike}`
+  return `${indent}${line} ${urlText(url)} ${excerpt(text, Math.max(MIN_TEXT, room - line.length - 2))}${alike}`
 }
 
 /** How many rows each group shows: one each while there is room, then the first groups fill up. */
@@ -376,8 +403,8 @@ function cancelledText({ count, sentence, keptBytes, samples }: FailureGroup): s
   return `${counted(count, 'job')} ${printable(sentence)}${kept}: ${where}${count > told ? ' and others' : ''}`
 }
 
-export function warningLines(report: Report, say: Say, where = ''): string[] {
-  const shown = report.warnings.slice(0, MAX_WARNINGS)
+export function warningLines(report: Report, say: Say, where = '', most = MAX_WARNINGS): string[] {
+  const shown = report.warnings.slice(0, most)
   const lines = shown.flatMap((warning) => say(`warning: ${warningText(warning)}`))
   const more = report.warningCount - shown.length
   return more > 0 ? [...lines, `and ${counted(more, 'more warning')}${where}`] : lines

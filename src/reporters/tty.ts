@@ -26,6 +26,8 @@ export interface TtyOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** `-v`: a line as each attempt starts. */
   readonly isVerbose?: boolean
+  /** As for {@link summaryLines}; asked for at the end. */
+  readonly whole?: () => string | null
   /** Ms of a clock that never goes back; bounds how often the screen is drawn. */
   readonly now: () => number
 }
@@ -182,6 +184,7 @@ export async function createTtyReporter({
   report,
   env,
   isVerbose = false,
+  whole,
   now,
 }: TtyOptions): Promise<Reporter> {
   const [{ createLogUpdate }, { default: width }, { default: slice }] = await Promise.all([
@@ -316,7 +319,8 @@ export async function createTtyReporter({
       draw()
       update.done()
       const columns = Math.max(40, screen.columns - 1)
-      screen.write(`${shownText(summaryLines(report(), { width: columns }).join('\n'), isUtf8)}\n`)
+      const summary = summaryLines(report(), { width: columns, ...(whole === undefined ? {} : { whole: whole() }) })
+      screen.write(`${shownText(summary.join('\n'), isUtf8)}\n`)
     },
   }
 }

@@ -169,7 +169,7 @@ describe('the deadline of the run', () => {
     const [typed, warning] = await deadlineIn(['--schedule', '@hourly', '--run-deadline', '2h'])
     expect([typed, warning]).toEqual([
       '2h',
-      expect.stringMatching(/^mpdl: --run-deadline 2h is longer than the 1h to the next/),
+      expect.stringMatching(/^mpdl: --run-deadline 2h leaves no time before the next start after 1h/),
     ])
     const made = await cronLine([], { list: server.url('/ok/a.bin'), env: { MPDL_RUN_DEADLINE: '5h' } })
     expect(lineOf(made)).toContain('MPDL_RUN_DEADLINE=5h')

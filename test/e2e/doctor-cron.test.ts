@@ -97,3 +97,9 @@ test('the options of doctor --cron are no options of a run', async () => {
   expect(stdout).toContain('--keep-going')
   expect(stdout).not.toContain('--cron')
 })
+
+test('what is wrong here as well as there is not called well', async () => {
+  const ended = await doctor(['/nowhere/list.txt'], { home: newHome(), env: AT_HOME })
+  expect(findingsOf(ended).get('problems')).toBe('DIFF there is no list /nowhere/list.txt')
+  expect(ended.code).toBe(1)
+})

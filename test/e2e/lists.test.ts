@@ -87,6 +87,17 @@ describe('a list that is wrong', () => {
     expect(ended.stderr).not.toContain('canary')
   })
 
+  test('five thousand errors are a mail that begins with how many, and not a hundred kilobytes', async () => {
+    const ended = await refused({ list: Array.from({ length: 5000 }, (_, n) => `gopher://x/${n}`).join('\n') })
+    const lines = linesOf(ended)
+    expect(lines[0]).toMatch(/^mpdl: \S+list\.txt: 5000 lines are wrong$/)
+    expect(lines.slice(-2)).toEqual([
+      'mpdl: and 4980 more',
+      'mpdl: nothing was downloaded; --keep-going skips bad lines',
+    ])
+    expect([ended.code, lines.length]).toEqual([65, 23])
+  })
+
   test('lists without a URL, binary ones, damaged ones and what is no list', async () => {
     const home = newHome()
     writeFileSync(home.at('secret.txt'), url('a'))

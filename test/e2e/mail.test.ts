@@ -43,7 +43,8 @@ async function startBlackhole(): Promise<{ readonly host: string; stop(): Promis
 
 const PATIENT = [...QUICK, '-T', '10s'] as const
 const linesOf = ({ stderr }: Ended) => stderr.split('\n').slice(0, -1)
-const runId = ({ report }: Ended) => report.run.id
+/** Logs that lie elsewhere are named by their path. */
+const logOf = ({ home, report }: Ended) => `${home.logs}/${report.run.id}.ndjson`
 
 test('a night on which all went well is no mail', async () => {
   const list = ['/ok/a', '/ok/b', '/status/503/c?times=1'].map(server.url).join('\n')
@@ -71,7 +72,7 @@ describe('one missing file', () => {
     const first = await run({ list: list(), args })
     expect(linesOf(first)).toEqual([
       ...expected('1 newly failing \\('),
-      `the whole report: mpdl report ${runId(first)}`,
+      `the whole report: mpdl report ${logOf(first)}`,
     ])
     const second = await run({ home: first.home, list: list(), args })
     expect([first.code, second.code, second.stderr]).toEqual([8, 8, ''])

@@ -9,7 +9,7 @@ import fc from '../fixtures/property.ts'
 const numbered = (from: number, count: number, event: (line: number) => RunEvent) =>
   Array.from({ length: count }, (_, i) => event(from + i))
 const missing = (line: number) => jobFailed(line, { kind: 'http-status', status: 404 })
-const stopping = (cause: 'signal' | 'run-deadline', reason: string): RunEvent => ({
+const stopping = (cause: 'signal' | 'run-deadline' | 'halt', reason: string): RunEvent => ({
   type: 'stopping',
   at: START,
   cause,
@@ -159,6 +159,19 @@ describe('always told', () => {
     expect(lines[1]).toBe('warning: no run log: EROFS')
   })
 
+  test('all that the run was warned of, when that is all there is', () => {
+    const warned = numbered(1, 4, (n): RunEvent => ({ type: 'warning', at: START, message: `trouble ${n}` }))
+    const lines = newsLines(runOf(warned), news({ fresh: reportOf(warned) }), { whole: null })
+    expect(lines.slice(1)).toEqual([1, 2, 3, 4].map((n) => `warning: trouble ${n}`))
+  })
+
+  test('why a run was stopped that was stopped before, when it speaks of something else', () => {
+    const stop = stopping('halt', 'enough')
+    const told = newsLines(runOf([stop, missing(3)]), news({ fresh: reportOf([missing(3)]) }))
+    expect(told[0]).toMatch(/^mpdl: 1 newly failing \(HTTP 404 at .*\), again stopped early \(halt\): \d = /)
+    expect(newsLines(runOf([stop]), news())).toEqual([])
+  })
+
   test('why the run was stopped, and what had no turn', () => {
     const stop = stopping('signal', 'SIGTERM')
     const rest: RunEvent = {
@@ -209,7 +222,7 @@ test('everything at once has its place in thirty lines', () => {
     'THE SUMS DO NOT ADD UP: ',
     'stopped early: ',
     'line 20 https://example.com/files/20.bin',
-    'and 99 more',
+    'and 50 more',
     'lines 800, ',
     'warning: ',
     'still failing (said once a week):',

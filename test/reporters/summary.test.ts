@@ -105,6 +105,37 @@ describe('failures', () => {
     expect(lines).toContain('and 4,980 more: mpdl report 20261121T022015Z-4f3a')
   })
 
+  test('what is only counted behind a row is not counted again, and the summary says where it is', () => {
+    const many = numbered(1, 2000, (line) => jobFailed(line, { kind: 'http-status', status: 404 }))
+    const hosts = numbered(2001, 30, (line) =>
+      jobFailed(line, { kind: 'http-status', status: 500 }, { url: `https://host${line}.example/x` }),
+    )
+    const lines = (extra: readonly RunEvent[]) => {
+      const events = [...many, ...extra]
+      return summaryLines(reportOf([runStarted(), ...events, runEnded({ listed: events.length })]))
+    }
+    expect(lines(hosts)).toEqual(expect.arrayContaining([expect.stringMatching(/ \(and 1,999 more like$/)]))
+    expect(lines(hosts)).toContain('and 11 more: mpdl report 20261121T022015Z-4f3a')
+    expect(lines(hosts.slice(0, 19))).toContain('all of them: mpdl report 20261121T022015Z-4f3a')
+  })
+
+  test('no line is longer than a mail may carry, and what happened at a long address is still told', () => {
+    const url = `https://example.com/${'x'.repeat(1900)}`
+    const reason = `${'é'.repeat(900)} gone`
+    const failed = [1, 2].map((line) => jobFailed(line, { kind: 'http-status', status: 404 }, { url, reason }))
+    const lines = summaryLines(reportOf([runStarted(), ...failed, runEnded({ listed: 2 })]))
+    for (const line of lines) expect(Buffer.byteLength(line)).toBeLessThanOrEqual(998)
+    expect(lines.join('\n')).toContain('gone')
+    expect(lines.join('\n')).not.toContain('\ufffd')
+  })
+
+  test('a run without a log does not say where more is, and one elsewhere says where', () => {
+    const failed = numbered(1, 50, (line) => jobFailed(line, { kind: 'http-status', status: 404 }))
+    const report = reportOf([runStarted(), ...failed, runEnded({ listed: 50 })])
+    expect(summaryLines(report, { whole: null })).toContain('and 30 more')
+    expect(summaryLines(report, { whole: 'mpdl report /x.ndjson' })).toContain('and 30 more: mpdl report /x.ndjson')
+  })
+
   test('five thousand of all kinds, with everything else going wrong, still fit on a screen', () => {
     const mixed = numbered(1, 5000, (line) => {
       const url = `https://host${line % 700}.example/${line}`
@@ -141,7 +172,7 @@ describe('failures', () => {
     expect(text).toContain(
       'line 40 https://example.com/files/40.bin HTTP 451 Unavailable For Legal Reasons (and 1 more like it)',
     )
-    expect(text).toContain('and 2 more: mpdl report RUN')
+    expect(text).toContain('all of them: mpdl report RUN')
   })
 
   test('what would take more lines than a screen has is a line each, cut behind its address', () => {
