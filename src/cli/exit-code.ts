@@ -31,8 +31,8 @@ const OTHER_FAILURE = 1
 export function exitCode(report: Report, discrepancies: readonly string[]): number {
   const { totals, classes, stops } = report
   if (discrepancies.length > 0 || totals.abandoned > 0 || (report.counts?.abandoned ?? 0) > 0) return INTERNAL
-  const signal = SIGNAL_NUMBER[stopSignal(report) ?? '']
-  if (signal !== undefined) return 128 + signal
+  const ofSignal = signalCode(stopSignal(report))
+  if (ofSignal !== undefined) return ofSignal
   if (totals.downloaded + totals.unchanged + totals.skipped === endedJobs(report)) return 0
   if (stops.some(({ cause }) => cause === 'disk-full')) return 3
   const lowest = CODE_OF_CLASS.find(([of]) => classes.has(of))
@@ -41,4 +41,10 @@ export function exitCode(report: Report, discrepancies: readonly string[]): numb
   // Killed without a class: by the end of the run.
   const isUnfinished = totals.cancelled > 0 || totals['not-started'] > 0 || totals.killed > 0
   return isUnfinished || stops.length > 0 ? STOPPED_EARLY : OTHER_FAILURE
+}
+
+/** Of a run, or what follows it, that a signal has ended; undefined where none has. */
+export function signalCode(signal: string | null | undefined): number | undefined {
+  const number = SIGNAL_NUMBER[signal ?? '']
+  return number === undefined ? undefined : 128 + number
 }

@@ -20,7 +20,7 @@ import { openListHistory } from '../supervisor/list-history.ts'
 import type { Settings } from '../supervisor/settings.ts'
 import { listenToSignals } from '../supervisor/signals.ts'
 import { realWorld } from '../supervisor/world.ts'
-import { exitCode } from './exit-code.ts'
+import { exitCode, signalCode } from './exit-code.ts'
 import { callHook, requireProgram } from './hook.ts'
 import type { Ending } from './leave.ts'
 import { listKeyOf, listPathOf, openList, sourceOf } from './list-source.ts'
@@ -150,7 +150,9 @@ async function runList(request: GetRequest, { list, key, started, lockProblem }:
     silence()
   }
   await reporter.close?.()
-  const outputs = { options, list, log, report, code, lastGoodMs: history?.lastGoodMs ?? null }
+  const ownGoodMs = code === 0 ? report.endedAt : null
+  const lastGoodMs = history === undefined ? ownGoodMs : history.lastGoodMs
+  const outputs = { options, list, log, report, code, lastGoodMs }
   if (history?.problem !== unremembered) say(`mpdl: ${history?.problem}\n`)
   const unsaved = await cookies?.save()
   const { problems, jsonReport } = await writeOutputs(outputs)
@@ -159,11 +161,15 @@ async function runList(request: GetRequest, { list, key, started, lockProblem }:
   const told = codeWith(code, unwritten.length > 0, null)
   const hook = await callHook({ options, log, report, code: told, jsonReport })
   if (hook !== undefined) {
-    log.write({ type: 'hook-ended', at: realWorld.nowMs(), ...hook })
-    if (hook.problem !== null) say(`mpdl: ${hook.problem}\n`)
+    log.write({ type: 'hook-ended', at: realWorld.nowMs(), ...hook.ended })
+    if (hook.ended.problem !== null) say(`mpdl: ${hook.ended.problem}\n`)
   }
   await settlesWithin(log.close(), CLOSE_MS)
-  return { code: codeWith(code, unwritten.length > 0, hook?.problem ?? null), isolation: header.mode }
+  const interrupted = hook === undefined ? undefined : signalCode(hook.interruptedBy)
+  return {
+    code: interrupted ?? codeWith(code, unwritten.length > 0, hook?.ended.problem ?? null),
+    isolation: header.mode,
+  }
 }
 
 /** What went wrong around a run that was good. */

@@ -100,8 +100,15 @@ export interface FinishedRun {
   readonly jsonReport: string | undefined
 }
 
+export interface CalledHook {
+  readonly ended: HookEnd
+  /** The signal to mpdl that ended it early. */
+  readonly interruptedBy: string | undefined
+}
+
 /** Undefined where no program is to be run. */
-export async function callHook({ options, log, report, code, jsonReport }: FinishedRun): Promise<HookEnd | undefined> {
+export async function callHook(finished: FinishedRun): Promise<CalledHook | undefined> {
+  const { options, log, report, code, jsonReport } = finished
   const { onFinish, onFinishTimeout, killAfter } = options
   if (onFinish === undefined) return undefined
   const hook = new Hook({ program: onFinish, timeoutMs: onFinishTimeout, graceMs: killAfter })
@@ -111,7 +118,8 @@ export async function callHook({ options, log, report, code, jsonReport }: Finis
     const facts = { report, exitCode: code, reportPath: jsonReport ?? made?.path, logPath: log.path }
     const ended = await hook.run({ ...ownEnvironment(), ...hookEnvironment(facts) })
     made?.remove()
-    return made?.problem === undefined || ended.problem !== null ? ended : { ...ended, problem: made.problem }
+    const problem = ended.problem ?? made?.problem ?? null
+    return { ended: { ...ended, problem }, interruptedBy: hook.interruptedBy }
   } finally {
     silence()
   }

@@ -1,7 +1,7 @@
 // Writes what was asked for besides the summary: --json, --report, --failed-out, --metrics. Each is rendered from the
 // events.
 
-import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import type { RunEvent } from '../core/event.ts'
 import type { Report } from '../core/report.ts'
 import { isUnfinished } from '../core/report.ts'
@@ -12,6 +12,11 @@ import type { JobList } from '../supervisor/job-list.ts'
 import { formatOf, writeReport } from './render.ts'
 import type { RawRunOptions } from './run-options.ts'
 import { writeOut } from './stdout.ts'
+
+const READER_PATIENCE_MS = 10_000
+const READER_POLL_MS = 10
+/** Never told: to wait for it is to sleep. */
+const NOBODY = new Int32Array(new SharedArrayBuffer(4))
 
 export interface Outputs {
   readonly options: RawRunOptions
@@ -72,7 +77,8 @@ export async function intoFile(
   mode: number,
   fill: (write: (chunk: string) => void) => Promise<void>,
 ): Promise<void> {
-  if (isDevice(path)) return await fillAndClose(openSync(path, 'w'), fill)
+  // Never waiting for somebody to read from a pipe: a run must end.
+  if (isDevice(path)) return await fillAndClose(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK), fill)
   // No suffix that a program which gathers files looks for, like node_exporter for `.prom`.
   const temporary = `${path}.${process.pid}~`
   // A run that was killed may have left one: in a container every run may have the same number.
@@ -96,11 +102,27 @@ async function fillAndClose(
 ): Promise<void> {
   try {
     await fill((chunk) => {
-      for (let bytes = Buffer.from(chunk); bytes.length > 0; ) bytes = bytes.subarray(writeSync(descriptor, bytes))
+      for (let bytes = Buffer.from(chunk); bytes.length > 0; ) bytes = bytes.subarray(writeSome(descriptor, bytes))
     })
   } finally {
     closeSync(descriptor)
   }
+}
+
+/** A reader that is slow is waited for, one that does not read is not. */
+function writeSome(descriptor: number, bytes: Uint8Array): number {
+  for (let waitedMs = 0; ; waitedMs += READER_POLL_MS) {
+    try {
+      return writeSync(descriptor, bytes)
+    } catch (error) {
+      if (!isFull(error) || waitedMs >= READER_PATIENCE_MS) throw error
+      Atomics.wait(NOBODY, 0, 0, READER_POLL_MS)
+    }
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 }
 
 /** The entries as they stood in the list, secrets included: therefore 0600. */

@@ -8,7 +8,7 @@ import { elapsedMs } from '../core/report.ts'
 export interface MetricsOptions {
   readonly report: Report
   readonly exitCode: number
-  /** When a run of this list was last good, this one included; null where that is not known. */
+  /** When a run of this list was last good, this one included; null where none is known. */
   readonly lastGoodMs: number | null
 }
 
@@ -44,9 +44,12 @@ export function metricsText({ report, exitCode, lastGoodMs }: MetricsOptions): s
     family('last_run_received_bytes', 'Body bytes that the last run moved, of use or not.', [[report.movedBytes]]),
     family('last_run_attempts', 'Attempts of the last run.', [[report.attempts.started]]),
     family('last_run_retries', 'Further attempts that the last run planned after failed ones.', [[report.retries]]),
-    ...(lastGoodMs === null
-      ? []
-      : [family('last_success_timestamp_seconds', 'When a run of the list was last good.', seconds(lastGoodMs))]),
+    // An alert on its age must see a list that was never good.
+    family(
+      'last_success_timestamp_seconds',
+      'When a run of the list was last good, 0 if none is known.',
+      seconds(lastGoodMs ?? 0),
+    ),
     family('build_info', 'The mpdl and the Node that made the last run.', [
       [1, { version: run.version, node: run.node }],
     ]),

@@ -45,6 +45,8 @@ export class Hook implements Pick<RunControls, 'interrupt' | 'signalChildren'> {
   /** Why it is ended; undefined when it left by itself. What is said first holds. */
   readonly #cause = Promise.withResolvers<string | undefined>()
   #interrupts = 0
+  /** The first signal that did. */
+  interruptedBy: string | undefined
   #pid: number | undefined
 
   constructor(options: HookOptions) {
@@ -53,6 +55,7 @@ export class Hook implements Pick<RunControls, 'interrupt' | 'signalChildren'> {
 
   interrupt(signal: string): void {
     this.#interrupts++
+    this.interruptedBy ??= signal
     this.#cause.resolve(`was ended by a ${signal} to mpdl`)
   }
 

@@ -227,7 +227,7 @@ describe('while it runs', () => {
     await began(home)
     process.kill(running.pid, 'SIGTERM')
     const ended = await running.ended
-    expect([ended.code, ended.signal]).toEqual([1, null])
+    expect([ended.code, ended.signal]).toEqual([143, null])
     expect(hookEnd(ended)).toMatchObject({
       signal: 'SIGTERM',
       problem: expect.stringContaining('by a SIGTERM to mpdl'),

@@ -1,6 +1,6 @@
 // Proves that --metrics leaves one whole file after every run, and that its reader can read it. Knows nothing of the
 // format but what promtool says.
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -75,7 +75,7 @@ describe('--metrics', () => {
     process.kill(running.pid, 'SIGTERM')
     expect((await running.ended).code).toBe(143)
     expect(gaugesIn(home.metrics).get('last_run_exit_code')).toBe(143)
-    expect(gaugesIn(home.metrics).has('last_success_timestamp_seconds')).toBe(false)
+    expect(gaugesIn(home.metrics).get('last_success_timestamp_seconds')).toBe(0)
   })
 
   test('can be read by node_exporter, which is another user, unless the umask says no', async () => {
@@ -98,6 +98,29 @@ describe('--metrics', () => {
     const input = readFileSync(home.metrics)
     const { status, stdout, stderr } = spawnSync(findProgram('promtool') ?? '', ['check', 'metrics'], { input })
     expect([status, `${stdout}${stderr}`]).toEqual([0, ''])
+  })
+
+  test('a pipe that nobody reads is told and not waited for, one that somebody reads gets all', async () => {
+    const home = metricsHome()
+    execFileSync('mkfifo', [home.metrics])
+    const ended = await run({ home, list: good(), args: ['--metrics', home.metrics] })
+    expect([ended.code, ended.stderr]).toEqual([73, expect.stringMatching(/^mpdl: cannot write .*list\.prom: ENXIO/)])
+    const reader = spawn('cat', [home.metrics], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const hasRead = once(reader, 'close')
+    let read = ''
+    reader.stdout.on('data', (chunk: Buffer) => {
+      read += String(chunk)
+    })
+    // Until its reader has come a pipe is as good as read by nobody.
+    const again = await run({
+      home,
+      list: good(),
+      args: ['--metrics', home.metrics],
+      wrap: ['/bin/sh', '-c', 'exec 9>"$0"; exec "$@"', home.metrics],
+    })
+    await hasRead
+    expect([again.code, again.stderr]).toEqual([0, ''])
+    expect(read).toContain('mpdl_last_run_success{')
   })
 
   test('another suffix is refused: nobody would read it', async () => {

@@ -58,10 +58,10 @@ test('a good run is told in seconds and bytes', () => {
   expect(text).toContain('mpdl_build_info{list="/srv/list.txt",dir="/srv/pdf",version="0.1.0",node="26.10.0"} 1\n')
 })
 
-test('a run that failed says so with its code, and an unknown success is left out whole', () => {
+test('a run that failed says so with its code, and an unknown success is long ago', () => {
   expect(gauge(bad(), 'last_run_success')).toBe(0)
   expect(gauge(bad(), 'last_run_exit_code')).toBe(8)
-  expect(bad()).not.toContain('last_success')
+  expect(gauge(bad(), 'last_success_timestamp_seconds')).toBe(0)
 })
 
 test('every outcome has a sample, those of no job too', () => {
