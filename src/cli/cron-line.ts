@@ -207,6 +207,6 @@ function secretVariables(variables: readonly Variable[]): string[] {
 function warnOfSecrets(names: readonly string[], warn: Warn): void {
   if (names.length === 0) return
   warn(
-    `${names.join(', ')}: a secret will stand in the crontab and in ps; better keep it in a file (chmod 600), a URL in a list and an option for --config FILE`,
+    `${names.join(', ')}: a secret will stand in the crontab, in ps and in the subject of mails; better keep it in a file (chmod 600), a URL in a list and an option for --config FILE`,
   )
 }

@@ -53,6 +53,9 @@ export async function get(request: GetRequest): Promise<Ending> {
   const source = sourceOf(request.operands)
   if (options.onFinish !== undefined) requireProgram(options.onFinish)
   const key = listKeyOf(source, options.dir)
+  if (key === undefined && options.notify === 'changes') {
+    throw new UsageError('--notify changes needs a list file or URLs: a pipe may bring another list each time')
+  }
   // A plan changes nothing, so it may be looked at while another run is at it.
   const lock = options.dryRun === true ? undefined : await takeLock(key, request, started)
   try {

@@ -1,6 +1,7 @@
 // Which files a run reads or writes beside its downloads, and that it writes none of them over another. Knows nothing of
 // what is in them.
 
+import { statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { namesOf } from '../supervisor/own-files.ts'
 import type { RawRunOptions } from './run-options.ts'
@@ -24,6 +25,10 @@ export function ownFilesOf(options: RawRunOptions, list: string | null): string[
   ]
   for (const { option, path } of outputs) {
     const names = namesOf(resolve(path))
+    const parent = dirname(resolve(path))
+    if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      throw new UsageError(`${option} ${path}: there is no directory ${parent}`, 73)
+    }
     const isDevice = names.some((name) => name.startsWith('/dev/'))
     if (!isDevice && names.some((name) => taken.has(name))) {
       throw new UsageError(`${option} ${path} would overwrite another file of this run; choose another`)

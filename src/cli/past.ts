@@ -33,13 +33,9 @@ async function namedRun(wanted: string, logDir: string | undefined): Promise<Pas
     if (last !== undefined) return last
     throw noRuns('no runs', dirs)
   }
-  const problems: string[] = []
-  for (const dir of dirs.flatMap(withChildren)) {
-    const resolved = await resolveRun(dir, wanted)
-    if (resolved.ok) return resolved.run
-    problems.push(resolved.problem)
-  }
-  throw new UsageError(problems[0] ?? `no run ${wanted}`, 66)
+  const resolved = await resolveRun(dirs.flatMap(withChildren), wanted)
+  if (resolved.ok) return resolved.run
+  throw new UsageError(resolved.problem, 66)
 }
 
 /** `what` was not found in `dirs`. */

@@ -266,7 +266,10 @@ export function addRunOptions(command: Command, all: boolean): Command {
         '--lock-wait <DUR>',
         'wait so long for another run of this list into this directory (default: exit 75)',
       ).argParser(duration(0)),
-      add('--on-finish <PROGRAM>', 'run it once at the end, without a shell; what happened is in its environment'),
+      add(
+        '--on-finish <PROGRAM>',
+        'run it once at the end, without a shell; what happened is in its environment: MPDL_RUN_SUMMARY and the like',
+      ),
       advanced(
         add('--on-finish-timeout <DUR>', 'how long it may take').default(DEFAULT_HOOK_MS, '1m').argParser(duration(1)),
       ),

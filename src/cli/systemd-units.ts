@@ -6,7 +6,7 @@ import { basename, dirname, extname, resolve } from 'node:path'
 import { onCalendar } from '../core/cron-calendar.ts'
 import type { CronSchedule } from '../core/cron-schedule.ts'
 import { fingerprint } from '../core/hash.ts'
-import { logDirFor, stateDir } from '../places.ts'
+import { logDirFor, spoolDir, stateDir } from '../places.ts'
 import type { CronUser, Variable } from './cron-environment.ts'
 import type { RawRunOptions } from './run-options.ts'
 
@@ -108,7 +108,7 @@ function serviceLines(request: UnitRequest): string[] {
     'ProtectSystem=strict',
     ...writes.map((path) => `ReadWritePaths=${word(path)}`),
     ...(isAnyBelow('/home', '/root', '/run/user') ? [] : ['ProtectHome=true']),
-    ...(isAnyBelow('/tmp', '/var/tmp') ? [] : ['PrivateTmp=true']),
+    ...(isAnyBelow('/tmp', '/var/tmp') ? [`ReadWritePaths=${word(spoolDir())}`] : ['PrivateTmp=true']),
     'PrivateDevices=true',
     'ProtectClock=true',
     'ProtectControlGroups=true',

@@ -332,8 +332,11 @@ interface FailureRow {
 }
 
 /** `told`: how many jobs the rows speak of, the `hidden` ones among them that are only counted. */
-function failureLines(groups: readonly FailureGroup[], { width, room, tries }: FailureLayout) {
-  const shares = shareRows(groups, Math.max(1, Math.min(MAX_ROWS, room - MAX_HEADERS)))
+function failureLines(all: readonly FailureGroup[], { width, room, tries }: FailureLayout) {
+  const most = Math.max(1, Math.min(MAX_ROWS, room - MAX_HEADERS))
+  // Where not all causes have a row, those have one that the first line speaks of.
+  const groups = all.length > most ? all.toSorted((a, b) => b.count - a.count) : all
+  const shares = shareRows(groups, most)
   const rows: FailureRow[] = []
   let told = 0
   let hidden = 0

@@ -446,34 +446,38 @@ async function logNames(dir: string): Promise<string[]> {
   }
 }
 
-/** The run that a person means: `last`, an id, the beginning of one that fits only one run, or a log's path. */
-export async function resolveRun(dir: string, wanted: string): Promise<ResolvedRun> {
+/**
+ * The run that a person means: `last`, an id, the beginning of one that fits only one run, or a log's path. `dirs`: where
+ * logs may be; what fits one run in each of two of them fits two.
+ */
+export async function resolveRun(dirs: readonly string[], wanted: string): Promise<ResolvedRun> {
+  const where = dirs.slice(0, 2).join(' or ')
   if (wanted === 'last') {
-    const [run] = await findRuns(dir, 1)
-    return run === undefined ? { ok: false, problem: `no runs in ${dir}` } : { ok: true, run }
+    const newest = (await Promise.all(dirs.map((dir) => findRuns(dir, 1)))).flat()
+    const [run] = newest.sort((a, b) => b.run.started - a.run.started)
+    return run === undefined ? { ok: false, problem: `no runs in ${where}` } : { ok: true, run }
   }
   if (wanted.includes('/') || wanted.endsWith(LOG_SUFFIX)) {
-    for (const path of wanted.includes('/') ? [wanted] : [wanted, join(dir, wanted)]) {
+    for (const path of wanted.includes('/') ? [wanted] : [wanted, ...dirs.map((dir) => join(dir, wanted))]) {
       const run = await inspectRun(path)
       if (run !== null) return { ok: true, run }
       if (await exists(path)) return { ok: false, problem: `${path} is not the log of an mpdl run` }
     }
     return { ok: false, problem: `no file ${wanted}` }
   }
-  const names = (await logNames(dir)).map((name) => name.slice(0, -LOG_SUFFIX.length))
-  const fitting = names.includes(wanted) ? [wanted] : names.filter((name) => wanted !== '' && name.startsWith(wanted))
+  const logs = (await Promise.all(dirs.map(async (dir) => (await logNames(dir)).map((name) => ({ dir, name }))))).flat()
+  const exact = logs.filter(({ name }) => name === wanted + LOG_SUFFIX)
+  const fitting = exact.length > 0 ? exact : logs.filter(({ name }) => wanted !== '' && name.startsWith(wanted))
   const [only] = fitting
   if (only === undefined)
-    return { ok: false, problem: `no run ${wanted} in ${dir}; a run is the name of its log without ${LOG_SUFFIX}` }
+    return { ok: false, problem: `no run ${wanted} in ${where}; a run is the name of its log without ${LOG_SUFFIX}` }
   if (fitting.length > 1) {
-    const some = fitting.slice(0, 3).join(', ')
-    return {
-      ok: false,
-      problem: `${wanted} may be any of ${fitting.length} runs: ${some}${fitting.length > 3 ? ', …' : ''}`,
-    }
+    const some = fitting.slice(0, 3).map(({ name }) => name.slice(0, -LOG_SUFFIX.length))
+    const more = fitting.length > 3 ? ', …' : ''
+    return { ok: false, problem: `${wanted} may be any of ${fitting.length} runs: ${some.join(', ')}${more}` }
   }
-  const run = await inspectRun(join(dir, only + LOG_SUFFIX))
-  return run === null ? { ok: false, problem: `${only + LOG_SUFFIX} is not the log of an mpdl run` } : { ok: true, run }
+  const run = await inspectRun(join(only.dir, only.name))
+  return run === null ? { ok: false, problem: `${only.name} is not the log of an mpdl run` } : { ok: true, run }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -240,11 +240,11 @@ describe('reports of a run', () => {
   })
 
   test('a report that cannot be written is an error of its own, and the others are written', async () => {
-    const nowhere = ['--report', '/proc/nowhere/r.json', '--failed-out', '/proc/nowhere/f.txt']
+    const nowhere = ['--report', '/proc/r.json', '--failed-out', '/proc/f.txt']
     const good = await run({ operands: [server.url('/ok/a')], args: [...ONCE, ...nowhere] })
     expect(good.code).toBe(73)
     expect(good.row(1).outcome).toBe('downloaded')
-    expect(good.stderr.match(/^mpdl: cannot write \/proc\/nowhere\/[rf]\.(json|txt): /gm)).toHaveLength(2)
+    expect(good.stderr.match(/^mpdl: cannot write \/proc\/[rf]\.(json|txt): /gm)).toHaveLength(2)
     const bad = await run({ operands: [server.url('/status/404/a')], args: [...ONCE, ...nowhere] })
     expect(bad.code, 'what went wrong before counts more').toBe(8)
   })

@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
@@ -221,7 +221,7 @@ describe('what cannot work at night is said now', () => {
     })
     expect(lineOf(made)).toContain('-u me:canary')
     expect(withoutPlace(made.stderr)).toMatch(
-      /^mpdl: -H, -u, http_proxy: a secret will stand in the crontab .*--config FILE\n$/,
+      /^mpdl: -H, -u, http_proxy: a secret will stand in the crontab, .*--config FILE\n$/,
     )
     expect(made.stderr).not.toContain('canary')
   })
@@ -346,12 +346,13 @@ describe('with --systemd', () => {
     const units = await cronLine(['--systemd', ...(lineOf(made).split('main.js ')[1]?.split(' ') ?? [])], { home })
     const { service } = unitsIn(units.stdout)
     // The state is not there yet, so that its parent must let it be made.
-    expect(settings(service, 'ReadWritePaths')).toEqual([home.root])
+    expect(settings(service, 'ReadWritePaths')).toEqual([home.root, tmpdir()])
     mkdirSync(join(home.state, 'mpdl'), { recursive: true })
     const again = await cronLine(['--systemd', ...(lineOf(made).split('main.js ')[1]?.split(' ') ?? [])], { home })
-    expect(settings(unitsIn(again.stdout).service, 'ReadWritePaths')).toEqual(
-      ['c', 'f', 'l', 'm', 'out', 'r', 'state/mpdl'].map(home.at),
-    )
+    expect(settings(unitsIn(again.stdout).service, 'ReadWritePaths')).toEqual([
+      ...['c', 'f', 'l', 'm', 'out', 'r', 'state/mpdl'].map(home.at),
+      tmpdir(),
+    ])
     expect(settings(service, 'TimeoutStartSec')).toEqual([String(21 * 3600 + 5 + 60)])
   })
 })

@@ -145,10 +145,14 @@ describe('--metrics', () => {
     },
   )
 
-  test('into a directory that is not there is told likewise', async () => {
+  test('into a directory that is not there is told before a byte moves', async () => {
     const home = metricsHome()
     const ended = await run({ home, list: good(), args: ['--metrics', home.at('nowhere/list.prom')] })
-    expect([ended.code, ended.stderr]).toEqual([73, expect.stringMatching(/^mpdl: cannot write .*prom: ENOENT/)])
+    expect([ended.code, ended.stderr]).toEqual([
+      73,
+      expect.stringMatching(/^mpdl: --metrics .*: there is no directory /),
+    ])
+    expect(ended.files).toEqual([])
   })
 })
 

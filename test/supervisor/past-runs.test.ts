@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -277,7 +277,7 @@ describe('finding runs', () => {
     put('readme.txt', 'hello')
   })
   const idOf = async (wanted: string) => {
-    const found = await resolveRun(dir, wanted)
+    const found = await resolveRun([dir], wanted)
     return found.ok ? found.run.run.id : found.problem
   }
 
@@ -302,6 +302,17 @@ describe('finding runs', () => {
     expect(await idOf('20261119T000000Z-aaaa.ndjson')).toBe('20261119T000000Z-aaaa')
   })
 
+  test('a beginning that fits one run here and one there fits two', async () => {
+    const other = join(dir, 'other')
+    mkdirSync(other)
+    writeFileSync(join(other, '20261119T000001Z-dddd.ndjson'), readFileSync(join(dir, '20261119T000000Z-aaaa.ndjson')))
+    expect(await resolveRun([dir, other], '20261119')).toEqual({
+      ok: false,
+      problem: '20261119 may be any of 2 runs: 20261119T000000Z-aaaa, 20261119T000001Z-dddd',
+    })
+    expect(await resolveRun([dir, other], '20261120')).toMatchObject({ ok: true })
+  })
+
   test('says what is wrong with anything else', async () => {
     expect(await idOf('2026')).toBe(
       '2026 may be any of 3 runs: 20261121T000000Z-cccc, 20261120T000000Z-bbbb, 20261119T000000Z-aaaa',
@@ -313,6 +324,6 @@ describe('finding runs', () => {
     expect(await idOf('notes')).toBe('notes.ndjson is not the log of an mpdl run')
     expect(await idOf(join(dir, 'notes.ndjson'))).toMatch(/is not the log of an mpdl run$/)
     expect(await idOf('missing.ndjson')).toBe('no file missing.ndjson')
-    expect(await resolveRun(join(dir, 'missing'), 'last')).toMatchObject({ ok: false })
+    expect(await resolveRun([join(dir, 'missing')], 'last')).toMatchObject({ ok: false })
   })
 })
