@@ -66,7 +66,7 @@ function fileKeyOf(path: string): string | undefined {
 }
 
 /** Of what is not there yet, where it will be. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   const absolute = resolve(path)
   try {
     return realpathSync(absolute)

@@ -183,6 +183,7 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
         .argParser(duration(1, MOST_AGE_MS))
         .conflicts('json'),
     )
+    .addOption(new Option('-d, --dir <DIR>', 'only those into this directory'))
     .addOption(new Option('-n, --max-count <N>', 'at most so many').default(10).argParser(integer(1, 100_000)))
     .addOption(new Option('--json', 'one JSON object a line on standard output'))
     .addOption(logDir())

@@ -7,7 +7,7 @@ import { logDirsToSearch } from '../places.ts'
 import { runJson, runLines, type ShownRun, staleText } from '../reporters/runs.ts'
 import { type PastRun, stateOf } from '../supervisor/past-runs.ts'
 import { realWorld } from '../supervisor/world.ts'
-import { listFileOf, listKeyOf } from './list-source.ts'
+import { listFileOf, listKeyOf, realPath } from './list-source.ts'
 import { newestRuns, noRuns } from './past.ts'
 import { writeOut } from './stdout.ts'
 import { UsageError } from './usage-error.ts'
@@ -17,16 +17,18 @@ export interface RunsOptions {
   readonly maxCount: number
   readonly json?: boolean
   readonly logDir?: string
+  readonly dir?: string
 }
 
 /** 1 where `maxAge` is exceeded. Throws a UsageError (66) where there are no runs. */
 export async function runs(list: string | undefined, options: RunsOptions): Promise<number> {
-  const { maxAge, maxCount, json, logDir } = options
+  const { maxAge, maxCount, json, logDir, dir } = options
   const nowMs = realWorld.nowMs()
   if (list === undefined) {
     if (maxAge !== undefined) throw new UsageError('--max-age of what? Give the list: mpdl runs LIST --max-age 26h')
     const dirs = logDirsToSearch(logDir)
-    const newest = (await newestRuns(dirs, maxCount)).slice(0, maxCount).map(withState)
+    const found = (await newestRuns(dirs, dir === undefined ? maxCount : undefined)).filter(isInto(dir))
+    const newest = found.slice(0, maxCount).map(withState)
     if (newest.length === 0) throw noRuns('no runs', dirs)
     await show(newest, nowMs, json === true, true)
     return 0
@@ -35,7 +37,7 @@ export async function runs(list: string | undefined, options: RunsOptions): Prom
     throw new UsageError('only the runs of a list file are known from others; without LIST all are shown')
   }
   const dirs = dirsFor(list, logDir)
-  const found = (await newestRuns(dirs)).filter(isOf(list))
+  const found = (await newestRuns(dirs)).filter(isOf(list)).filter(isInto(dir))
   if (maxAge !== undefined) return tellAge(list, found.map(withState), maxAge, nowMs)
   if (found.length === 0) throw noRuns(`no runs of ${printable(list)}`, dirs)
   const newest = found.slice(0, maxCount).map(withState)
@@ -63,6 +65,12 @@ function isOf(list: string): (past: PastRun) => boolean {
   const key = keyOf(list)
   return ({ run }) =>
     run.list.path !== null && (run.list.path === path || (key !== undefined && keyOf(run.list.path) === key))
+}
+
+/** `dir`: undefined is any. */
+function isInto(dir: string | undefined): (past: PastRun) => boolean {
+  const wanted = dir === undefined ? undefined : realPath(dir)
+  return ({ run }) => wanted === undefined || realPath(run.dir) === wanted
 }
 
 function tellAge(list: string, shown: readonly ShownRun[], maxAgeMs: number, nowMs: number): number {

@@ -1,7 +1,7 @@
 // Decides where a run's events are kept, so that its report can be rendered: in its log, in a nameless file, or, when
 // the disk gives way, the essential ones in memory. Knows nothing of what they mean. A log never stops a run.
 
-import { constants, fstatSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
+import { constants, fstatSync, ftruncateSync, lstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino from 'pino'
@@ -164,8 +164,14 @@ export function openEventLog({ dir, runId, keep, disabled, spoolDir, warn }: Eve
         destination.once('error', () => resolve())
         destination.destroy()
       })
+      // A full disk had not even room for who it is of, and nobody else may ever delete it.
+      if (path !== null && isBroken && isEmptyFile(path)) await unlink(path).catch(() => undefined)
     },
   }
+}
+
+function isEmptyFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.size === 0
 }
 
 interface OpenedFile {

@@ -15,8 +15,10 @@ export interface JobState {
   readonly deadline: { readonly timer: NodeJS.Timeout; readonly atMs: number; readonly afterMs: number } | undefined
   readonly attempts: AttemptRecord[]
   readonly warnings: string[]
-  /** Index into `job.urls`. */
+  /** Index into `job.urls`, of the attempt under way or the next one. */
   mirror: number
+  /** The same of the last attempt that began: what is said of a failure is said of it. */
+  askedMirror: number
   countedTries: readonly number[]
   /** Attempts so far; the one under way included. */
   attempt: number
@@ -69,7 +71,7 @@ export function rowOf(state: JobState, end: JobEnd, nowMs: number): JobRow {
     id: job.id,
     index: job.index,
     line: job.line,
-    url: redactUrl(job.urls[state.mirror] ?? job.urls[0]),
+    url: redactUrl(job.urls[state.askedMirror] ?? job.urls[0]),
     url_effective: facts?.urlEffective ?? null,
     out: end.ok ? end.out : job.target,
     outcome: end.ok ? end.outcome : outcomeOf(end.failure),

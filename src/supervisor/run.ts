@@ -341,6 +341,7 @@ class Run implements RunControls {
       })
     }
     state.attempt++
+    state.askedMirror = state.mirror
     const { job, mirror, attempt, waitMs, startOver, isAlone } = state
     const fault = faultFor(settings, job.line, attempt)
     const seat = this.#seats.take(start.host)
@@ -368,6 +369,11 @@ class Run implements RunControls {
   #newState(job: Job, host: number): JobState {
     const { settings, world } = this.#parts
     const afterMs = job.options.deadlineMs ?? settings.deadlineMs
+    // Not the first where that one's host was given up before the job began.
+    const mirror = Math.max(
+      0,
+      job.urls.findIndex((url) => this.#hosts.idOfUrl(url, job.options.proxy) === host),
+    )
     return {
       job,
       startedAtMs: world.nowMs(),
@@ -381,11 +387,8 @@ class Run implements RunControls {
             },
       attempts: [],
       warnings: [],
-      // Not the first where that one's host was given up before the job began.
-      mirror: Math.max(
-        0,
-        job.urls.findIndex((url) => this.#hosts.idOfUrl(url, job.options.proxy) === host),
-      ),
+      mirror,
+      askedMirror: mirror,
       countedTries: job.urls.map(() => 0),
       attempt: 0,
       waitMs: 0,

@@ -1,5 +1,5 @@
 // Proves what mpdl says of past runs, and of those that are not past yet. Knows nothing of how a line of it looks.
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
@@ -76,6 +76,17 @@ describe('mpdl runs', () => {
     await typed(home, ['-d', '../out', 'list.txt'], { wrap: inPlace })
     expect(await statesOf(home, 'lists/list.txt'), '`./logs` beside the list').toEqual(['good'])
     expect((await typed(home, ['runs', 'lists/list.txt', ...logs(home)])).code, 'told where').toBe(66)
+  })
+
+  test('of one directory only, on request, so that no run elsewhere passes for the nightly one', async () => {
+    const home = newHome()
+    await night(home, [BAD])
+    writeFileSync(home.list, server.url(GOOD))
+    await typed(home, ['-d', 'elsewhere', 'list.txt'])
+    expect((await typed(home, ['runs', 'list.txt', '--max-age', '1h'])).code).toBe(0)
+    const watched = await typed(home, ['runs', 'list.txt', '-d', 'out', '--max-age', '1h'])
+    expect([watched.code, watched.stderr]).toEqual([1, expect.stringContaining('no good run is known')])
+    expect((await typed(home, ['runs', '-d', 'elsewhere', '--json'])).stdout.trimEnd().split('\n')).toHaveLength(1)
   })
 
   test('without a list says of each run which one it was', async () => {

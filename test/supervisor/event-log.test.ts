@@ -214,6 +214,23 @@ function works(command: string, ...args: string[]): boolean {
 const MOUNT = 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"'
 
 describe('a log that can grow no more', () => {
+  test.skipIf(!works('prlimit', '--version'))(
+    'not even by one line, leaves no file that nobody may ever delete',
+    () => {
+      const script = `
+      import { openEventLog } from ${JSON.stringify(new URL('../../src/supervisor/event-log.ts', import.meta.url).href)}
+      process.on('SIGXFSZ', () => undefined)
+      const [dir, started] = process.argv.slice(1)
+      const log = openEventLog({ dir, runId: 'full', keep: 30, disabled: false, spoolDir: dir })
+      log.write(JSON.parse(started))
+      for await (const event of log.events()) console.log(event.type)
+      await log.close()`
+      const node = [process.execPath, '--input-type=module', '-e', script, logs, JSON.stringify(runStarted())]
+      const said = execFileSync('prlimit', ['--fsize=0', '--', ...node], { encoding: 'utf8' })
+      expect([said, readdirSync(logs)]).toEqual(['run-started\n', []])
+    },
+  )
+
   test.for([
     // Breaks writes as a full disk does, and needs no rights.
     ['EFBIG', () => ['prlimit', '--fsize=65536', '--'], works('prlimit', '--version')],

@@ -109,6 +109,13 @@ describe('soon', () => {
     expect(it.begunAfterStop()).toBe(0)
   })
 
+  test('what failed at one mirror and waits for another is said of the one that was asked', async () => {
+    const waits = `${lineOf('missing1')}\thttp://mirror.test/ok1`
+    const it = await ended(['late1@mirror.test', waits, 'missing2'], 'soon,fail=1', { jobs: 2, maxPerHost: 1 })
+    expect(it.rows().find(({ line }) => line === 2)).toMatchObject({ outcome: 'failed', url: lineOf('missing1') })
+    expect(it.outcomes()).toMatchObject({ late1: 'downloaded', missing2: 'failed' })
+  })
+
   test('a share of the list counts from three failures on', async () => {
     const names = [...numbered('missing', 3), ...numbered('ok', 27)]
     const it = await ended(names, 'soon,fail=10%', { jobs: 1 })
