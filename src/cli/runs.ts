@@ -3,8 +3,9 @@
 import { dirname, join, resolve } from 'node:path'
 import { printable } from '../core/printable.ts'
 import { isRecent } from '../core/run-state.ts'
-import { logDirsToSearch } from '../places.ts'
+import { historyPath, logDirsToSearch } from '../places.ts'
 import { runJson, runLines, type ShownRun, staleText } from '../reporters/runs.ts'
+import { lastGoodOf } from '../supervisor/list-history.ts'
 import { type PastRun, stateOf } from '../supervisor/past-runs.ts'
 import { realWorld } from '../supervisor/world.ts'
 import { listFileOf, listKeyOf, realPath } from './list-source.ts'
@@ -45,7 +46,11 @@ export async function runs(list: string | undefined, options: RunsOptions): Prom
   return 0
 }
 
-const withState = (past: PastRun): ShownRun => ({ ...past, state: stateOf(past) })
+const withState = (past: PastRun): ShownRun => ({
+  ...past,
+  isPartial: past.ended !== null && past.ended.counts.listed !== past.run.list.jobs,
+  state: stateOf(past),
+})
 
 async function show(shown: readonly ShownRun[], nowMs: number, isJson: boolean, hasLists: boolean): Promise<void> {
   const lines = isJson ? shown.map(runJson) : runLines(shown, nowMs, hasLists)
@@ -67,6 +72,10 @@ function isOf(list: string): (past: PastRun) => boolean {
     run.list.path !== null && (run.list.path === path || (key !== undefined && keyOf(run.list.path) === key))
 }
 
+function memoryPath(list: string, dir: string): string {
+  return historyPath(listKeyOf({ kind: 'file', path: list }, dir) ?? '')
+}
+
 /** `dir`: undefined is any. */
 function isInto(dir: string | undefined): (past: PastRun) => boolean {
   const wanted = dir === undefined ? undefined : realPath(dir)
@@ -74,7 +83,12 @@ function isInto(dir: string | undefined): (past: PastRun) => boolean {
 }
 
 function tellAge(list: string, shown: readonly ShownRun[], maxAgeMs: number, nowMs: number): number {
-  if (shown.some(({ isGood, ended }) => isGood && ended !== null && isRecent(ended.at, nowMs, maxAgeMs))) return 0
+  // Of a run of some of the list the log does not say whether all is well with the rest; what is remembered does.
+  const whole = shown.filter(({ isPartial }) => !isPartial)
+  const ends = whole.flatMap(({ isGood, ended }) => (isGood && ended !== null ? [ended.at] : []))
+  const remembered = [...new Set(shown.map(({ run }) => run.dir))].map((dir) => lastGoodOf(memoryPath(list, dir)))
+  const good = [...ends, ...remembered.filter((at) => at !== null)]
+  if (good.some((at) => isRecent(at, nowMs, maxAgeMs))) return 0
   process.stderr.write(`mpdl: ${printable(list)}: ${staleText(shown, nowMs)}\n`)
   return 1
 }

@@ -16,6 +16,8 @@ export interface ShownRun {
   readonly ended: { readonly at: number; readonly signal: string | null } | null
   readonly totals: Readonly<Record<Outcome, number>> | null
   readonly isGood: boolean
+  /** It was to run some of its list only: that went well says nothing of the rest. */
+  readonly isPartial: boolean
   readonly state: RunState
 }
 
@@ -72,7 +74,7 @@ export function runJson({ path, run, ended, totals, isGood, state }: ShownRun): 
 /** What is known of a list whose last good run is too long ago, or none. `runs`: all of it, newest first. */
 export function staleText(runs: readonly ShownRun[], nowMs: number): string {
   if (runs.length === 0) return 'no run is known'
-  const good = runs.filter(({ isGood }) => isGood)
+  const good = runs.filter(({ isGood, isPartial }) => isGood && !isPartial)
   // A clock that was set back has left some that lie ahead.
   const lastGood = good.find(({ ended }) => ended !== null && ended.at <= nowMs) ?? good[0]
   const going = runs.find(({ state }) => state === 'running')

@@ -34,6 +34,8 @@ export interface JobList {
   /** Position in `hosts`; 0 for a bad row. */
   hostOf(index: number): number
   fateOf(index: number): Fate
+  /** The id of what is a job, as a number; `undefined` where the list was edited meanwhile, if that matters. */
+  idOf(index: number): bigint | undefined
   /** Reads the row again by its offset; `undefined` where the list was edited meanwhile. */
   read(index: number): Job | undefined
   /** The row with its option lines as it stands in the list, secrets included; empty where the list was edited. */
@@ -144,6 +146,7 @@ class FirstPass {
       this.#refuse(index, 'long-target', index)
       return
     }
+    this.#rows.setTarget(index, target)
     this.#rows.setHost(index, this.#hostId(routeOf(hostKey(url), result.entry.options.proxy)))
     this.#claims.claim(index, { key: this.#rows.keyOf(target), url })
   }
@@ -178,6 +181,7 @@ function jobList(text: ListText, name: string, rows: ListRows, hosts: readonly s
       if (fate === 'same') return { kind: 'same', asLine: rows.lineOf(rows.otherOf(index)) }
       return { kind: 'bad', problem: rows.problemOf(index) }
     },
+    idOf: (index) => rows.idOf(index),
     read: (index) => rows.job(index),
     raw: (index) => Buffer.from(rows.raw(index) ?? '', 'latin1').toString('utf8'),
     close: () => text.close(),

@@ -227,7 +227,7 @@ class History implements ListHistory {
 
 /** Of what is a job its id; a line that is none is known by its text. */
 function identityOf(list: JobList, index: number): bigint | undefined {
-  if (list.fateOf(index).kind === 'job') return idOf(list.read(index)?.id ?? '')
+  if (list.fateOf(index).kind === 'job') return list.idOf(index)
   const text = list.raw(index)
   return text === '' ? undefined : idOf(fingerprint(`no job: ${text}`))
 }
@@ -301,6 +301,11 @@ async function jobsInLog(
     return undefined
   }
   return isThatRun ? { begun: begun.build().ids, well: well.build().ids } : undefined
+}
+
+/** When all was well with the list and the directory that this file is of; null where that is not known. */
+export function lastGoodOf(path: string): number | null {
+  return readMemory(path).lastGoodMs
 }
 
 function readMemory(path: string): ListMemory {

@@ -24,6 +24,8 @@ export const MAX_TARGET_BYTES = 3072
 const FATES = ['job', 'same', 'bad', 'clash', 'below-file', 'above-files', 'shared-part', 'long-target'] as const
 export type FateName = (typeof FATES)[number]
 
+const HALVES = new DataView(new ArrayBuffer(8))
+
 /** What a row is called and where it comes from, without its number. */
 export interface Identity {
   /** The target as the file system compares it. */
@@ -31,7 +33,7 @@ export interface Identity {
   readonly url: string
 }
 
-/** Some 33 bytes a row in typed arrays: objects would take half a gigabyte for a million. */
+/** Some 41 bytes a row in typed arrays: objects would take half a gigabyte for a million. */
 export class ListRows {
   readonly #text: ListText
   readonly #rules: TargetRules
@@ -39,6 +41,8 @@ export class ListRows {
   readonly #byteLength = new Column(Uint32Array)
   readonly #printHigh = new Column(Uint32Array)
   readonly #printLow = new Column(Uint32Array)
+  readonly #idHigh = new Column(Uint32Array)
+  readonly #idLow = new Column(Uint32Array)
   readonly #line = new Column(Uint32Array)
   readonly #host = new Column(Uint32Array)
   readonly #fate = new Column(Uint8Array)
@@ -62,11 +66,33 @@ export class ListRows {
     this.#byteLength.push(row.text.length)
     this.#printHigh.push(high)
     this.#printLow.push(low)
+    this.#idHigh.push(0)
+    this.#idLow.push(0)
     this.#host.push(0)
     this.#fate.push(0)
     this.#other.push(0)
     this.#line.push(row.line)
     return this.size - 1
+  }
+
+  /** What a job of this target is known by, before any renaming. */
+  setTarget(index: number, target: string): void {
+    const [high, low] = hash64(target)
+    this.#idHigh.set(index, high)
+    this.#idLow.set(index, low)
+  }
+
+  /** Of what is a job, as a number: the list need not be read again. Undefined where it must be, and was edited. */
+  idOf(index: number): bigint | undefined {
+    const isRenamed = (this.#numbers?.[index] ?? 0) > 0
+    if (!isRenamed) {
+      // Shifting would make three numbers on the way, for each of a million rows.
+      HALVES.setUint32(0, this.#idHigh.at(index))
+      HALVES.setUint32(4, this.#idLow.at(index))
+      return HALVES.getBigUint64(0)
+    }
+    const job = this.job(index)
+    return job && BigInt(`0x${job.id}`)
   }
 
   setHost(index: number, host: number): void {

@@ -643,7 +643,8 @@ class Run implements RunControls {
   #endMany(indexes: Iterable<number>, outcome: Outcome, failure: Failure | null, reason: string): void {
     const { list, world } = this.#parts
     for (const { count, lines } of lineRanges(indexes, (index) => list.lineOf(index))) {
-      if (isFailed(outcome)) this.#failed += count
+      // Bad lines were there before anything was asked, and --keep-going says to go on.
+      if (isFailed(outcome) && failure?.kind !== 'bad-line') this.#failed += count
       this.#emit({ type: 'jobs-ended', at: world.nowMs(), outcome, failure, reason, count, lines })
     }
   }

@@ -75,10 +75,4 @@ describe.skipIf(!requireServer('nginx', findProgram('nginx')))('--halt', () => {
     expect(next.row(1).resumed_from).toBeGreaterThan(0)
     expect(sha256Of(next.bytes('big.bin'))).toBe(sha256Of(BIG))
   })
-
-  test('a run that a rule stopped without a failure of a class says so with 12', async () => {
-    const ended = await run({ list: `http://\n${nginx.url}/big.bin`, args: ['--keep-going', '--halt', 'now,fail=1'] })
-    expect([ended.code, ended.files]).toEqual([12, []])
-    expect(ended.report.totals).toMatchObject({ jobs: 2, failed: 1, 'not-started': 1, spawned: 0 })
-  })
 })

@@ -78,6 +78,25 @@ describe('mpdl runs', () => {
     expect((await typed(home, ['runs', 'lists/list.txt', ...logs(home)])).code, 'told where').toBe(66)
   })
 
+  test('a good run of some of the list does not pass for one of all of it, until nothing is left', async () => {
+    const home = newHome()
+    const list = (a: string, b: string) => `${server.url(a)}\n out=a\n${server.url(b)}\n out=b\n`
+    const age = async () => (await typed(home, ['runs', home.list, '--max-age', '1h'])).code
+    const begun = async (a: string, b: string) => {
+      await run({ home, list: list(a, b), isBare: true, args: ['-d', home.out, ...ONCE] })
+      const { stdout } = await typed(home, ['runs', home.list, '-n', '1', '--json'])
+      return String(JSON.parse(stdout).id)
+    }
+    const first = await begun(BAD, GOOD)
+    const second = await begun(BAD, BAD)
+    writeFileSync(home.list, list(GOOD, BAD))
+    const some = await typed(home, ['retry-failed', first])
+    expect([some.code, await age()]).toEqual([0, 1])
+    writeFileSync(home.list, list(GOOD, GOOD))
+    const rest = await typed(home, ['retry-failed', second])
+    expect([rest.code, await age()]).toEqual([0, 0])
+  })
+
   test('of one directory only, on request, so that no run elsewhere passes for the nightly one', async () => {
     const home = newHome()
     await night(home, [BAD])

@@ -43,6 +43,7 @@ function shown(state: RunState, hoursAgo: number, changes: Partial<ShownRun> = {
     ended: hasEnd ? { at: started + 60_000, signal: null } : null,
     totals: hasEnd ? totals(state === 'good' ? { downloaded: 100 } : { downloaded: 97, failed: 3 }) : null,
     isGood: state === 'good',
+    isPartial: false,
     state,
     ...changes,
   }
