@@ -2,14 +2,15 @@
 // Knows nothing of command lines and of what the result looks like.
 
 import { mkdirSync, rmSync } from 'node:fs'
-import { availableParallelism, cpus, loadavg, release, type as systemType, totalmem } from 'node:os'
+import { loadavg } from 'node:os'
 import { join } from 'node:path'
+import { machineHere } from '../../src/compare/machine.ts'
 import { findProgram, versionOf } from './find-program.ts'
 import { GROWTH_LARGEST, measureGrowth } from './growth.ts'
 import { measureLongList, readsLists } from './long-list.ts'
 import { type Options, wantsGrowth, wantsLongList } from './options.ts'
 import { isTmpfs, lackOfRoom, MEMORY_DIR, makeScratch, spaceOf } from './places.ts'
-import type { BenchResult, Machine, WorkloadResult } from './result.ts'
+import type { BenchResult, WorkloadResult } from './result.ts'
 import { measure } from './rounds.ts'
 import { type BenchServer, startBenchServer } from './server.ts'
 import { prepare, type Setting } from './setting.ts'
@@ -71,7 +72,7 @@ export async function bench(
       schema: 1,
       started_at: startedAt,
       ended_at: new Date().toISOString(),
-      machine: machine(),
+      machine: machineHere(),
       load_average: { before, after: loadavg()[0] ?? 0 },
       versions: { ...installed.versions, nginx: await versionOf([nginx, '-v']) },
       scale: options.scale,
@@ -148,14 +149,4 @@ function choosePlaces(workloads: readonly Workload[], options: Options, leftOut:
   })
   if (chosen.length === 0) throw new CannotMeasure(leftOut.join('; '), EXIT_NO_ROOM)
   return chosen
-}
-
-function machine(): Machine {
-  return {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memory_bytes: totalmem(),
-    system: `${systemType()} ${release()}`,
-    node: process.version,
-  }
 }

@@ -1,5 +1,6 @@
 // What a benchmark found, as bench.json holds it. Types only.
 
+import type { Machine } from '../../src/compare/result.ts'
 import type { ToolKind } from './tools.ts'
 import type { Place } from './workloads.ts'
 
@@ -37,14 +38,6 @@ export interface Growth {
   readonly name: 'files' | 'connections' | 'lines'
   readonly about: string
   readonly points: readonly { readonly x: number; readonly result: WorkloadResult }[]
-}
-
-export interface Machine {
-  readonly cpu: string
-  readonly cores: number
-  readonly memory_bytes: number
-  readonly system: string
-  readonly node: string
 }
 
 export interface BenchResult {

@@ -2,17 +2,17 @@
 // gathers what they find. Knows nothing of command lines and screens.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus, release, type as systemType, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Fault } from '../core/fault.ts'
 import { showConnections } from './connections.ts'
 import { showCpuBound } from './cpu-bound.ts'
 import { hashesOf, runFaults } from './faults.ts'
 import { showKilledLockHolder } from './lock-holder.ts'
+import { machineHere } from './machine.ts'
 import { costsOf, measureRun, type RunMeasure } from './measure.ts'
 import { urlOf } from './origin.ts'
 import { interleave, isolationArgs } from './plan.ts'
-import type { CompareMode, Comparison, Demonstrations, FaultMatrix, Machine } from './result.ts'
+import type { CompareMode, Comparison, Demonstrations, FaultMatrix } from './result.ts'
 import { type OriginProcess, SAMPLE_LATENCY_MS, sampleFiles, startOriginProcess, truthOf } from './sample.ts'
 import { headline, NOT_SOLVED } from './sentence.ts'
 import { outDirOf, type SubjectEnd, startSubject, type Tools } from './subject.ts'
@@ -103,7 +103,7 @@ class Experiment {
       version,
       started,
       ended: Date.now(),
-      machine: machine(),
+      machine: machineHere(),
       argv,
       list: {
         name: list?.name ?? 'the sample',
@@ -240,14 +240,4 @@ function hasBrought({ events }: SubjectEnd): boolean {
 
 function reasonOf({ exitCode, signal, endedBecause, lastWords }: SubjectEnd): string {
   return `the run failed (${endedBecause ?? signal ?? `exit code ${exitCode}`}): ${lastWords}`
-}
-
-function machine(): Machine {
-  return {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memory_bytes: totalmem(),
-    system: `${systemType()} ${release()}`,
-    node: process.version,
-  }
 }

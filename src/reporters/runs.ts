@@ -2,12 +2,11 @@
 // the last good run is too long ago. Knows nothing of where logs are.
 
 import type { Outcome, RunHeader } from '../core/event.ts'
-import { OUTCOMES } from '../core/event.ts'
 import { localTime } from '../core/local-time.ts'
 import { printable, printableJson } from '../core/printable.ts'
 import type { RunState } from '../core/run-state.ts'
 import { formatDuration } from '../core/units.ts'
-import { counted, wrapWords } from './summary.ts'
+import { counted, totalsText, wrapWords } from './summary.ts'
 
 export interface ShownRun {
   /** Of its log. */
@@ -54,13 +53,6 @@ function whatCame({ run, ended, totals, state }: ShownRun): string {
   const jobs = counted(run.list.jobs, 'job')
   if (state === 'running') return `${jobs}, pid ${run.pid}${again}`
   return `${jobs}, ${state === 'died' ? 'no end' : `no end, on ${printable(run.host)}`}${again}`
-}
-
-/** As the first line of a summary says them. */
-function totalsText(totals: Readonly<Record<Outcome, number>>): string {
-  const all = OUTCOMES.reduce((sum, outcome) => sum + totals[outcome], 0)
-  const sums = OUTCOMES.filter((outcome) => totals[outcome] > 0).map((outcome) => `${totals[outcome]} ${outcome}`)
-  return all === 0 ? 'no jobs' : `${all} = ${sums.join(' + ')}`
 }
 
 /** Times are ms since the epoch, as in a report. */

@@ -6,7 +6,7 @@ import { OUTCOMES } from '../core/event.ts'
 import type { FailureKind } from '../core/failure.ts'
 import { excerpt, printable } from '../core/printable.ts'
 import type { FailedSample, FailureGroup, Report, ReportWarning } from '../core/report.ts'
-import { elapsedMs, endedJobs, isTrouble, sampleOf, stopSignal, sumsUp } from '../core/report.ts'
+import { elapsedMs, isTrouble, sampleOf, stopSignal, sumsUp } from '../core/report.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 
 export interface SummaryOptions {
@@ -131,17 +131,20 @@ export function storyLine(report: Report): string {
 
 /** The part of the story that every run has: `100 = 97 downloaded + 3 failed in 1m12s, …`. */
 export function sumsText(report: Report): string {
-  const ended = endedJobs(report)
   const ms = elapsedMs(report)
-  const sums = OUTCOMES.filter((outcome) => report.totals[outcome] > 0).map(
-    (outcome) => `${report.totals[outcome]} ${outcome}`,
-  )
-  const parts = [`${ended === 0 ? 'no jobs' : `${ended} = ${sums.join(' + ')}`} in ${formatDuration(ms)}`]
+  const parts = [`${totalsText(report.totals)} in ${formatDuration(ms)}`]
   parts.push(formatBytes(report.movedBytes))
   if (ms > 0) parts.push(`${formatBytes((report.movedBytes / ms) * 1000)}/s`)
   if (report.run !== null) parts.push(report.run.mode)
   if (report.run?.insecure === true) parts.push('CERTIFICATES NOT VERIFIED (--insecure)')
   return parts.join(', ')
+}
+
+/** `100 = 97 downloaded + 3 failed`. */
+export function totalsText(totals: Report['totals']): string {
+  const all = OUTCOMES.reduce((sum, outcome) => sum + totals[outcome], 0)
+  const sums = OUTCOMES.filter((outcome) => totals[outcome] > 0).map((outcome) => `${totals[outcome]} ${outcome}`)
+  return all === 0 ? 'no jobs' : `${all} = ${sums.join(' + ')}`
 }
 
 /** What ended the run before its list, in a word or two. */
