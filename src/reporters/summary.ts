@@ -4,6 +4,7 @@
 import type { JobRow, LineRange, RunEvent } from '../core/event.ts'
 import { OUTCOMES } from '../core/event.ts'
 import type { FailureKind } from '../core/failure.ts'
+import { describe } from '../core/failure.ts'
 import { excerpt, printable } from '../core/printable.ts'
 import type { FailedSample, FailureGroup, Report, ReportWarning } from '../core/report.ts'
 import { elapsedMs, isTrouble, sampleOf, stopSignal, sumsUp } from '../core/report.ts'
@@ -287,11 +288,20 @@ function causesOf(report: Report): Causes {
   const down = groups.filter(({ kind }) => kind === 'host-down').map((group) => ({ ...group }))
   const failed = groups.filter((group) => {
     if (group.outcome === 'cancelled' || group.kind === 'host-down') return false
-    const host = UNREACHABLE.has(group.kind) ? down.find(({ host }) => host === group.host) : undefined
-    if (host !== undefined) host.count += group.count
-    return host === undefined
+    if (group.host === null || !UNREACHABLE.has(group.kind)) return true
+    const known = down.find(({ host }) => host === group.host)
+    const change = report.hosts.get(group.host)
+    if (known !== undefined) known.count += group.count
+    // All its jobs may have been under way when it was given up, so that none is left to fail of that.
+    else if (change?.change === 'down') down.push({ ...group, sentence: downText(group.host, change.reason) })
+    else return true
+    return false
   })
   return { down, failed, cancelled }
+}
+
+function downText(host: string, cause: string): string {
+  return describe({ kind: 'host-down', host, cause })
 }
 
 /** What jobs fail of at a host that is down. */

@@ -119,6 +119,24 @@ describe('failures', () => {
     expect(lines(hosts.slice(0, 19))).toContain('all of them: mpdl report 20261121T022015Z-4f3a')
   })
 
+  test('a host that was given up is named once, though all its jobs were under way and none is left to fail of that', () => {
+    const host = 'example.com'
+    const timeout = { kind: 'connect-timeout', host, afterMs: 300 } as const
+    const down = {
+      type: 'host-changed',
+      at: START,
+      host,
+      change: 'down',
+      reason: 'no connection',
+      until: null,
+      cap: 1,
+    } as const
+    const failed = numbered(1, 8, (line) => jobFailed(line, timeout))
+    expect(summaryLines(reportOf([runStarted(), ...failed, down, runEnded({ listed: 8 })])).slice(1)).toEqual([
+      'host example.com is down: no connection: 8 jobs failed',
+    ])
+  })
+
   test('no line is longer than a mail may carry, and what happened at a long address is still told', () => {
     const url = `https://example.com/${'x'.repeat(1900)}`
     const reason = `${'é'.repeat(900)} gone`
