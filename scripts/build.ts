@@ -290,6 +290,6 @@ const failed = missing.length > 0 || built.some(({ status }) => status === 'reje
 if (failed) process.exitCode = 1
 else if (process.env.npm_lifecycle_event === 'prepack') {
   declareTypes()
-  // The stamp belongs to the checkout; a package is never rebuilt in place.
-  rmSync(join(root, 'dist', '.stamp'), { force: true })
+  // They belong to the checkout: a package is never rebuilt in place, and whoever runs it has another Node.
+  for (const name of ['.stamp', '.compiled']) rmSync(join(root, 'dist', name), { recursive: true, force: true })
 }

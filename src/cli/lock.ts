@@ -7,9 +7,9 @@ import { formatDuration } from '../core/units.ts'
 import { detectHardening } from '../isolation/hardening.ts'
 import { lockPath } from '../places.ts'
 import { type ListLock, type LockHolder, lockList } from '../supervisor/list-lock.ts'
-import type { GetRequest } from './get.ts'
 import { listFileOf } from './list-source.ts'
 import { redactArgv } from './redact-argv.ts'
+import type { GetRequest } from './run-list.ts'
 import { UsageError } from './usage-error.ts'
 
 type Held = Extract<ListLock, { ok: true }>

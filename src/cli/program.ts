@@ -107,6 +107,8 @@ function requireCurrentDirectory(): void {
 function buildProgram(argv: readonly string[], outcome: Outcome): Command {
   const all = argv.includes('--help-all')
   const notes = all ? `${EXAMPLES}\n${CONFIGURATION}\n${REHEARSALS}` : EXAMPLES
+  // Few of a hundred options are ever asked for: only a command that was typed gets its own.
+  const addOptions = (command: Command) => (argv.includes(command.name()) ? addRunOptions(command, all) : command)
   const program = new Command('mpdl')
     .description('The downloader one can leave alone: a list of URLs, one child process each, the truth at the end.')
     .version(`mpdl ${VERSION}`, '-V, --version')
@@ -191,11 +193,10 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
       const { runs } = await import('./runs.ts')
       outcome.ending = { code: await runs(list, options) }
     })
-  addRunOptions(
+  addOptions(
     program
       .command('retry-failed')
       .description('read the list of a past run again and run what failed or did not start'),
-    all,
   )
     .argument('[RUN]', 'a run, the beginning of its name, or last', 'last')
     .action(async (wanted: string, _options: RawRunOptions, command: Command) => {
@@ -211,9 +212,8 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
       const { verify } = await import('./verify.ts')
       outcome.ending = { code: await verify(operands, (await optionsOf(command, operands)).options) }
     })
-  const examined = addRunOptions(
+  const examined = addOptions(
     program.command('doctor').description('what this machine offers, proven by trying, and which options hold'),
-    all,
   )
   const typed = hearTexts(examined)
   examined
@@ -223,9 +223,8 @@ function buildProgram(argv: readonly string[], outcome: Outcome): Command {
     .action(async (list: string | undefined, options: DoctorOptions) => {
       outcome.ending = { code: await examine(list, options, examined, typed, argv.slice(3)) }
     })
-  const scheduled = addRunOptions(
+  const scheduled = addOptions(
     program.command('cron-line').description('a crontab line for this very run that works as pasted, or systemd units'),
-    all,
   )
   const scheduledTexts = hearTexts(scheduled)
   scheduled
