@@ -76,15 +76,16 @@ describe('places', () => {
   })
 
   test('are in as many processes as are needed, each with its share', async () => {
-    pool({ jobs: 2 })
-    const [first, second, third] = [begun('/stall-headers'), begun(), begun()]
-    expect(new Set([first, second].map(pidOf)).size).toBe(Math.min(2, availableParallelism()))
-    // Beyond all places it is the least loaded that gets one more.
-    await done(second)
-    expect(pidOf(begun())).toBe(pidOf(second))
-    await done(third)
-    first.lease.stop('SIGTERM')
-    await first.ended()
+    pool({ jobs: 64 })
+    const waiting = Array.from({ length: 33 }, () => begun('/stall-headers'))
+    const others = [begun(), begun()]
+    expect(new Set(waiting.slice(0, 32).map(pidOf)).size).toBe(1)
+    expect(new Set(waiting.map(pidOf)).size).toBe(Math.min(2, availableParallelism()))
+    // It is the least loaded that gets one more, before and after.
+    expect(new Set([waiting[32], ...others].map((each) => pidOf(each as PlayedAttempt))).size).toBe(1)
+    await Promise.all(others.map(done))
+    for (const { lease } of waiting) lease.stop('SIGTERM')
+    await Promise.all(waiting.map((each) => each.ended()))
   })
 
   test('are free again when their conversations have ended', async () => {
