@@ -21,9 +21,11 @@ const MAX_CHUNK_LINE_BYTES = 4096
 const LF = 10
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [^\r]*)?$/
-const HEADER_NAME = /^[\w!#$%&'*+\-.^`|~]+$/
+const TOKEN = /[\w!#$%&'*+\-.^`|~]+/.source
+const QUOTED = /"(?:[\t !#-[\]-~]|\\[\t -~])*"/.source
+const HEADER_NAME = new RegExp(`^${TOKEN}$`)
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-const CHUNK_LINE = /^([\da-f]{1,12})(?:;[\w!#$%&'*+\-.^`|~]+(?:=[\w!#$%&'*+\-.^`|~]+)?)*$/i
+const CHUNK_LINE = new RegExp(`^0*([\\da-f]{1,12})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*$`, 'i')
 /** Beyond it a sum of bytes would not be exact. */
 const LENGTH = /^\d{1,20}$/
 
@@ -60,7 +62,9 @@ export class ReplyParser {
 
   /** Whether another reply may follow this one, which is over, on the same connection. */
   get isPersistent(): boolean {
-    return !this.#isOldVersion && !this.#isLast && !this.#hasExcess && !this.#hasToken('connection', 'close')
+    if (this.#isOldVersion || this.#isLast || this.#hasExcess) return false
+    // The second is nobody's standard, but whoever sends it means it.
+    return !this.#hasToken('connection', 'close') && !this.#hasToken('proxy-connection', 'close')
   }
 
   /** Throws for what is no reply. What was right before it was handed over. */
@@ -131,10 +135,8 @@ export class ReplyParser {
         this.#state = 'chunk-line'
         return
       default:
-        // A trailer says nothing that a download needs.
         if (line === '') this.#end()
-        else headerOf(line)
-        this.#headBytes += line.length
+        else this.#onTrailer(line)
     }
   }
 
@@ -185,6 +187,14 @@ export class ReplyParser {
     // Those of the head are told already; a trailer may be as long again.
     this.#headBytes = 0
     this.#state = this.#remainingBytes === 0 ? 'trailer' : 'piece'
+  }
+
+  /** It says nothing that a download needs, and nothing about the body that is over. */
+  #onTrailer(line: string): void {
+    const [name] = headerOf(line)
+    if (name === 'content-length') throw wrong('HPE_INVALID_CONTENT_LENGTH')
+    if (name === 'transfer-encoding') throw wrong('HPE_INVALID_TRANSFER_ENCODING')
+    this.#headBytes += line.length
   }
 
   #end(): void {

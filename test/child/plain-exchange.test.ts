@@ -3,21 +3,24 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { plainExchange } from '../../src/child/plain-exchange.ts'
 import type { OpenPlain } from '../../src/child/request.ts'
 import type { ChildMessage } from '../../src/protocol/message.ts'
 import { bodyOf, type FaultServer, type RecordedRequest, startFaultServer } from '../fixtures/fault-server.ts'
 import { type Certificates, selfSignedCa } from '../fixtures/servers.ts'
-import { type Claim, type FetchOptions, PlayedSupervisor } from './play-supervisor.ts'
+import { type Claim, type FetchOptions, PlayedSupervisor, type Receive } from './play-supervisor.ts'
+import { BAD, GOOD } from './replies.ts'
 
 let certificates: Certificates
 let ca: string
+let tls: { readonly key: Buffer; readonly cert: Buffer; readonly ca: string }
 let servers: { readonly http: FaultServer; readonly https: FaultServer }
 beforeAll(async () => {
   certificates = selfSignedCa()
   ca = readFileSync(certificates.caPath, 'utf8')
-  const tls = { key: readFileSync(certificates.keyPath), cert: readFileSync(certificates.certPath), ca }
+  tls = { key: readFileSync(certificates.keyPath), cert: readFileSync(certificates.certPath), ca }
   servers = { http: await startFaultServer(), https: await startFaultServer({ tls }) }
 })
 afterAll(async () => {
@@ -44,10 +47,13 @@ function ask(options: FetchOptions): PlayedSupervisor {
   return child
 }
 
-/** Takes everything. */
-async function bring(options: FetchOptions): Promise<{ child: PlayedSupervisor; claim: Claim }> {
+/** Takes everything: what was announced, unless told otherwise. */
+async function bring(
+  options: FetchOptions,
+  want: Partial<Receive> = {},
+): Promise<{ child: PlayedSupervisor; claim: Claim }> {
   const child = ask(options)
-  await Promise.race([child.receive(), child.said('failed')])
+  await Promise.race([child.receive(want), child.said('failed')])
   return { child, claim: await child.claim() }
 }
 
@@ -197,10 +203,10 @@ test('over https nobody is trusted for having been there before', async () => {
 /** What a server does when a request came: `connection` and `request` count from 1. */
 type Act = (socket: Socket, request: number, connection: number) => void
 
-async function actingServer(act: Act): Promise<{ url: string; requests: number[] }> {
+async function actingServer(act: Act, scheme: 'http' | 'https' = 'http'): Promise<{ url: string; requests: number[] }> {
   const requests: number[] = []
   let connections = 0
-  const server = createServer((socket) => {
+  const onConnection = (socket: Socket) => {
     const connection = ++connections
     let request = 0
     socket.on('error', () => {})
@@ -208,10 +214,11 @@ async function actingServer(act: Act): Promise<{ url: string; requests: number[]
       requests.push(connection)
       act(socket, ++request, connection)
     })
-  })
+  }
+  const server = scheme === 'http' ? createServer(onConnection) : createTlsServer(tls, onConnection)
   listening.push(server)
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, requests }
+  return { url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/`, requests }
 }
 const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
@@ -241,6 +248,42 @@ describe('a server that says more than it was asked', () => {
     })
     await bring({ url })
     expect(new Set(requests.slice(-2)).size).toBe(2)
+  })
+})
+
+const ALL = { lengthBytes: null }
+
+describe.each(['http', 'https'] as const)('over %s, on a connection that served before,', (scheme) => {
+  test.each(GOOD)('%j is read, and then the connection is used again or not', async (text, body, end) => {
+    const { url, requests } = await actingServer((socket, request, connection) => {
+      if (connection === 2 || request !== 2) socket.write(HELLO)
+      // As little as the reply allows: what is persistent may not need the end.
+      else if (end === 'over') socket.end(text, 'latin1')
+      else socket.write(text, 'latin1')
+    }, scheme)
+    await bring({ url })
+    const { child, claim } = await bring({ url }, ALL)
+    expect(claim).toEqual({ type: 'done', bytes: body.length })
+    expect(child.file().toString('latin1')).toBe(body)
+    expect((await bring({ url })).claim).toEqual({ type: 'done', bytes: 5 })
+    expect(requests).toEqual(end === 'over' ? [1, 1, 2] : [1, 1, 1])
+  })
+
+  test.each(BAD)('%j is %s: never asked for again once its head was read, and once more before', async (...bad) => {
+    const [text, end, body = ''] = bad
+    const { url, requests } = await actingServer((socket, request, connection) => {
+      if (connection === 1 && request === 1) socket.write(HELLO)
+      else socket.end(text, 'latin1')
+    }, scheme)
+    await bring({ url })
+    const { child, claim } = await bring({ url }, ALL)
+    const hasHead = child.messages.some(({ type }) => type === 'head')
+    // Of what begins right nobody can say that it was for somebody else.
+    const isOnce = hasHead || (end === 'truncated' && text !== '')
+    expect(requests).toEqual(isOnce ? [1, 1] : [1, 1, 2])
+    const kind = end !== 'truncated' ? { kind: 'protocol', code: end } : { kind: hasHead ? 'truncated' : 'network' }
+    expect(claim).toMatchObject({ type: 'failed', failure: kind })
+    expect(child.file().toString('latin1')).toBe(body)
   })
 })
 
@@ -400,7 +443,15 @@ describe('both faces come to the same', () => {
     headers,
   })
 
-  test.each([
+  /** By the general face. */
+  async function bringGenerally(options: FetchOptions, want: Partial<Receive> = {}) {
+    const child = new PlayedSupervisor({ ca, ...options })
+    children.push(child)
+    await Promise.race([child.receive(want), child.said('failed')])
+    return { child, claim: await child.claim() }
+  }
+
+  const paths = [
     '/ok?size=5000',
     '/ok?',
     '/ok/%C3%A4%20b?size=9&q=%22%7B',
@@ -430,38 +481,55 @@ describe('both faces come to the same', () => {
     '/status/503?retry-after=7',
     '/redirect-to?url=/x',
     '/auth-echo',
-  ])('%s', async (path) => {
-    const server = servers.http
-    const options: FetchOptions = {
-      url: server.url(path),
-      headers: [
-        ['User-Agent', 'mpdl'],
-        ['Accept', '*/*'],
-        ['X-Latin', '\xe4\xff'],
-        ['Cookie', 'a=b; c="d"'],
-        ['Authorization', 'Bearer x'],
-      ],
-    }
-    const plain = await bring(options)
-    const asked = server.requests.at(-1)
-    const general = new PlayedSupervisor(options)
-    children.push(general)
-    await Promise.race([general.receive(), general.said('failed')])
-    await general.claim()
-    const askedGenerally = server.requests.at(-1)
-    if (asked === undefined || askedGenerally === undefined || asked === askedGenerally) throw new Error('not asked')
-    expect(askedOf(asked)).toEqual(askedOf(askedGenerally))
-    expect(tellOf(plain.child.messages)).toEqual(tellOf(general.messages))
-    expect(plain.child.file().equals(general.file())).toBe(true)
+  ]
+  describe.each(['http', 'https'] as const)('over %s', (scheme) => {
+    test.each(paths)('%s', async (path) => {
+      const server = servers[scheme]
+      const options: FetchOptions = {
+        url: server.url(path),
+        headers: [
+          ['User-Agent', 'mpdl'],
+          ['Accept', '*/*'],
+          ['X-Latin', '\xe4\xff'],
+          ['Cookie', 'a=b; c="d"'],
+          ['Authorization', 'Bearer x'],
+        ],
+      }
+      const plain = await bring(options)
+      const asked = server.requests.at(-1)
+      const general = await bringGenerally(options)
+      const askedGenerally = server.requests.at(-1)
+      if (asked === undefined || askedGenerally === undefined || asked === askedGenerally) throw new Error('not asked')
+      expect(askedOf(asked)).toEqual(askedOf(askedGenerally))
+      expect(tellOf(plain.child.messages)).toEqual(tellOf(general.child.messages))
+      expect(plain.child.file().equals(general.child.file())).toBe(true)
+    })
+  })
+
+  test.each(GOOD)('%j', async (text) => {
+    const { url } = await actingServer((socket) => socket.end(text, 'latin1'))
+    const plain = await bring({ url }, ALL)
+    const general = await bringGenerally({ url }, ALL)
+    expect(tellOf(plain.child.messages)).toEqual(tellOf(general.child.messages))
+    expect(plain.child.file().equals(general.child.file())).toBe(true)
+  })
+
+  test.each(BAD)('%j, unless the plain one takes less', async (text) => {
+    const { url } = await actingServer((socket) => socket.end(text, 'latin1'))
+    const plain = await bring({ url }, ALL)
+    const general = await bringGenerally({ url }, ALL)
+    expect(plain.claim.type).toBe('failed')
+    if (general.claim.type !== 'failed') return
+    expect(plain.child.file().equals(general.child.file())).toBe(true)
+    const kinds = [plain.claim, general.claim].map((claim) => (claim.type === 'failed' ? claim.failure.kind : ''))
+    expect([kinds[1], 'protocol']).toContain(kinds[0])
   })
 
   test('a name that nobody knows, a port where nobody listens', async () => {
     for (const url of ['http://unknown.invalid/', 'http://127.0.0.1:1/', 'https://localhost:1/']) {
       const plain = await bring({ url })
-      const general = new PlayedSupervisor({ url })
-      children.push(general)
-      await general.claim()
-      expect(tellOf(plain.child.messages)).toEqual(tellOf(general.messages))
+      const general = await bringGenerally({ url })
+      expect(tellOf(plain.child.messages)).toEqual(tellOf(general.child.messages))
     }
   })
 
