@@ -182,8 +182,12 @@ export class JobRun {
   async #attemptAll(): Promise<JobEnd> {
     const { settings, hardening, bootId, runLock } = this.#context
     const { job, startOver } = this.progress
+    const { place } = this.#name
+    if (isOneOf(settings.ownFiles, place)) {
+      return { ok: false, failure: { kind: 'name-taken', path: place, by: 'this run' } }
+    }
     // Most files that are not to be touched need no part and no lock for that.
-    const early = this.#endBefore(this.#name.place)
+    const early = settings.existing === 'skip' ? this.#endBefore(place) : undefined
     if (early !== undefined) return early
     const adoptable = settings.adoptForeign ? this.#lookAt(this.#name.target) : undefined
     // What mpdl finished is no beginning of anything.
@@ -232,9 +236,6 @@ export class JobRun {
 
   /** What ends the attempt before anything is asked: a place where nothing can go, or a file that is to be left alone. */
   #endBefore(path: string, found = inspectTarget(path)): JobEnd | undefined {
-    if (isOneOf(this.#context.settings.ownFiles, path)) {
-      return { ok: false, failure: { kind: 'name-taken', path, by: 'this run' } }
-    }
     if (found.kind === 'refused') return { ok: false, failure: found.failure }
     if (found.kind === 'missing' || this.#context.settings.existing !== 'skip') return undefined
     return this.#leave(path, found, { outcome: 'skipped', reason: 'the file exists (--skip-existing)' })
@@ -404,7 +405,7 @@ export class JobRun {
     const named = await this.#name.give(part.name, giveName, isSame)
     const standing = named.ok && named.isStanding ? inspectTarget(named.path) : undefined
     if (named.ok && standing?.kind === 'file') {
-      this.#remember(named.path, standing, part)
+      await this.#remember(named.path, standing, part)
       this.#warnings.push('the same file was here already, and stays')
       part.discard()
     }
@@ -416,9 +417,9 @@ export class JobRun {
     return { ...exchange?.facts, isDecoded: exchange?.coding !== undefined }
   }
 
-  #remember(path: string, { sizeBytes, mtimeMs }: Look, part: PartFile): void {
+  #remember(path: string, { sizeBytes, mtimeMs }: Look, part: PartFile): Promise<void> {
     const { exchange } = this.#transfer ?? {}
-    this.#context.state.remember({
+    return this.#context.state.remember({
       path,
       target: this.#name.target,
       urlKey: isStoredCoded(this.#content) ? codedKey(this.#requestedUrl) : urlKey(this.#requestedUrl),

@@ -6,9 +6,9 @@ import { basename, dirname, join } from 'node:path'
 
 /** `paths`: of {@link namesOf}. */
 export function isOneOf(paths: readonly string[], path: string): boolean {
-  const name = basename(path)
+  const name = `/${basename(path)}`
   // Most names are like none of these, and then the disk is not asked.
-  return paths.some((own) => basename(own) === name) && paths.includes(inRealDirectory(path))
+  return paths.some((own) => own.endsWith(name)) && paths.includes(inRealDirectory(path))
 }
 
 /** Where a file is and, behind a link, where it really is; what is not there yet has its name all the same. */

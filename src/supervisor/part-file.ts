@@ -23,6 +23,7 @@ import {
 import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { execa } from 'execa'
+import type { Look } from '../core/as-left.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Range } from '../core/segment.ts'
 import { missingRanges, tiles, totalBytes, without } from '../core/segment.ts'
@@ -34,8 +35,9 @@ import type { Control } from './control-file.ts'
 import { createControl, overwriteControl, readControl, survivingRanges, writeControl } from './control-file.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { moveToFreeName } from './free-name.ts'
+import { isInMemory } from './memory-disk.ts'
 import type { RunLock } from './run-lock.ts'
-import { inspectTarget } from './target.ts'
+import { inspectTarget, isUntouched } from './target.ts'
 
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
@@ -58,8 +60,8 @@ export interface CommitOptions {
   readonly fsync: 'file' | 'run' | 'none'
   /** The server's Last-Modified; undefined leaves the time of writing. */
   readonly mtimeMs?: number
-  /** All that is left is the name. Called before it is given, so that nobody finds a file that is not known yet. */
-  readonly onReady?: (file: { readonly sizeBytes: number; readonly mtimeMs: number }) => void
+  /** All that is left is the name. Awaited before it is given, so that nobody finds a file that is not known yet. */
+  readonly onReady?: (file: Look) => unknown
   /** Absolute, in the same directory; the name it was opened for where it is left out. */
   readonly path?: string
   /** Asked at the last moment, where a file has the name already; without it, every file gives way. */
@@ -104,6 +106,8 @@ export class PartFile {
   /** How much of it there was. */
   readonly #foundBytes: number
   readonly #inode: { readonly dev: number; readonly ino: number }
+  /** It was made just now, and nobody was told to write: how long it is needs no look. */
+  #isUnwritten: boolean
   /** When its bytes were last written, as they were found. */
   readonly foundModifiedMs: number
   /** A response has begun: the bytes may be others than were found. */
@@ -135,6 +139,8 @@ export class PartFile {
     this.#foundBytes = size
     this.foundModifiedMs = mtimeMs
     this.#run = run
+    // Only a new one gets the note of a run.
+    this.#isUnwritten = run !== undefined
     if (run === undefined) this.#adopt()
   }
 
@@ -214,7 +220,7 @@ export class PartFile {
 
   /** Room that the file system has set aside for it already. */
   get allocatedBytes(): number {
-    return fstatSync(this.descriptor).blocks * 512
+    return this.#isUnwritten ? 0 : fstatSync(this.descriptor).blocks * 512
   }
 
   /** A response of this version begins; what is there is of the same one, and is kept. */
@@ -252,7 +258,8 @@ export class PartFile {
     try {
       // Also when bytes are kept: what lies beyond them was never recorded and may be anything.
       this.#seenBytes = completed.at(-1)?.[1] ?? 0
-      ftruncateSync(this.descriptor, this.#seenBytes)
+      if (!this.#isUnwritten) ftruncateSync(this.descriptor, this.#seenBytes)
+      this.#isUnwritten = false
       this.#completed = completed
       this.#validator = validator
       this.#sizeBytes = sizeBytes
@@ -358,19 +365,29 @@ export class PartFile {
 
   /**
    * Cuts to `sizeBytes`, makes durable, gives the final name. The only place where a final name appears.
-   * Everything was verified before; the target is looked at once more, because it may have changed meanwhile.
+   * Everything was verified before; the target is looked at last, because it may have changed meanwhile.
    */
   async commit(sizeBytes: number, options: CommitOptions): Promise<Done> {
     const failed = (failure: Failure): Done => ({ ok: false, failure })
-    const { path: finalPath = this.finalPath } = options
+    const { path: finalPath = this.finalPath, mtimeMs, mayReplace, onReady } = options
+    const isSynced = options.fsync === 'file' && !isInMemory(this.path)
+    const taken: Failure = { kind: 'name-taken', path: finalPath, by: 'somebody else' }
     try {
       const actualBytes = this.lengthOnDisk()
       if (actualBytes < sizeBytes || !tiles(this.#completed, sizeBytes)) {
         return failed({ kind: 'length', expectedBytes: sizeBytes, actualBytes: this.completedBytes })
       }
       if (actualBytes > sizeBytes) ftruncateSync(this.descriptor, sizeBytes)
+      if (mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, mtimeMs / 1000)
+      if (isSynced) await fsyncAsync(this.descriptor)
+      const found = mayReplace === undefined ? undefined : inspectTarget(finalPath)
+      if (found?.kind === 'refused') return failed(found.failure)
+      if (found?.kind === 'file' && mayReplace?.() === false) return failed(taken)
+      await onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
+      // Nobody else has a turn between these looks and the name.
       const target = inspectTarget(finalPath)
       if (target.kind === 'refused') return failed(target.failure)
+      if (found !== undefined && !isUntouched(found, target)) return failed(taken)
       if (!this.isInPlace) {
         const { path } = this
         const isReplaced = existsSync(path)
@@ -380,16 +397,14 @@ export class PartFile {
       }
       const mode = target.kind === 'file' ? target.mode & 0o777 : this.#adoptedMode
       fchmodSync(this.descriptor, mode ?? 0o666 & ~process.umask())
-      if (options.mtimeMs !== undefined) futimesSync(this.descriptor, Date.now() / 1000, options.mtimeMs / 1000)
-      if (options.fsync === 'file') await fsyncAsync(this.descriptor)
-      const taken = this.#giveName(finalPath, sizeBytes, options)
-      if (taken !== undefined) {
+      if (found?.kind !== 'missing') renameSync(this.path, finalPath)
+      else if (!this.#takeFreeName(finalPath)) {
         fchmodSync(this.descriptor, 0o600)
         return failed(taken)
       }
       this.#isGone = true
       try {
-        if (options.fsync === 'file') await syncDirectory(dirname(finalPath))
+        if (isSynced) await syncDirectory(dirname(finalPath))
       } finally {
         this.#removeNote()
       }
@@ -399,20 +414,11 @@ export class PartFile {
     return { ok: true }
   }
 
-  #giveName(finalPath: string, sizeBytes: number, { mayReplace, onReady }: CommitOptions): Failure | undefined {
-    const taken: Failure = { kind: 'name-taken', path: finalPath, by: 'somebody else' }
-    const standing = mayReplace === undefined ? undefined : inspectTarget(finalPath)
-    if (standing?.kind === 'refused') return standing.failure
-    if (standing?.kind === 'file' && mayReplace?.() === false) return taken
-    onReady?.({ sizeBytes, mtimeMs: fstatSync(this.descriptor).mtimeMs })
-    if (standing?.kind === 'missing') {
-      // While it has both names, this note says which they are: a crash just then is made good by the next run.
-      this.name = basename(finalPath)
-      if (this.#run === undefined) this.#write()
-      return moveToFreeName(this.path, finalPath) ? undefined : taken
-    }
-    renameSync(this.path, finalPath)
-    return undefined
+  #takeFreeName(finalPath: string): boolean {
+    // While it has both names, this note says which they are: a crash just then is made good by the next run.
+    this.name = basename(finalPath)
+    if (this.#run === undefined) this.#write()
+    return moveToFreeName(this.path, finalPath)
   }
 
   /** Forgets the part: the target is as it should be without it. */

@@ -23,8 +23,11 @@ export interface StateDb {
   find(path: string): FinishedFile | undefined
   /** What the job of this target left under a name that the server gave. */
   findNamed(target: string): FinishedFile | undefined
-  /** A job has one file: what it left under a name that a server gave before is no longer its own. */
-  remember(file: FinishedFile): void
+  /**
+   * A job has one file: what it left under a name that a server gave before is no longer its own. Resolves when a kill
+   * cannot lose it any more; all that is said in one turn of the event loop is one transaction.
+   */
+  remember(file: FinishedFile): Promise<void>
   close(): void
 }
 
@@ -43,7 +46,7 @@ interface Opened {
   readonly findNamed: StatementSync
   readonly remember: StatementSync
   readonly forgetNamed: StatementSync
-  /** Each statement by itself would be a transaction of its own: these cost as much as what they hold. */
+  /** Each statement by itself would be a transaction of its own: these cost more than what they hold. */
   readonly begin: StatementSync
   readonly commit: StatementSync
 }
@@ -52,6 +55,9 @@ interface Opened {
 export function openStateDb(dir: string, onProblem: (sentence: string) => void): StateDb {
   let opened: Opened | undefined
   let isBroken = false
+  /** Not in the database yet. */
+  const waiting: FinishedFile[] = []
+  let written: Promise<void> | undefined
 
   function use<T>(action: (state: Opened) => T): T | undefined {
     if (isBroken) return undefined
@@ -76,33 +82,34 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
     }
   }
 
+  /** Whoever reads looks for what was said before, too. */
+  function read<T>(action: (state: Opened) => T): T | undefined {
+    write()
+    return use(action)
+  }
+
+  function write(): void {
+    if (waiting.length === 0) return
+    use((state) => writeAll(state, waiting))
+    waiting.length = 0
+  }
+
   return {
-    find: (path) => use(({ find }) => fileOf(find.get(path))),
-    findNamed: (target) => use(({ findNamed }) => fileOf(findNamed.get(target))),
+    find: (path) => read(({ find }) => fileOf(find.get(path))),
+    findNamed: (target) => read(({ findNamed }) => fileOf(findNamed.get(target))),
     remember(file) {
-      const { etag, lastModified, isDateStrong } = file.validator
-      use(({ db, begin, remember, forgetNamed, commit }) => {
-        begin.run()
-        try {
-          forgetNamed.run(file.target)
-          remember.run(
-            file.path,
-            file.urlKey,
-            etag ?? null,
-            lastModified ?? null,
-            isDateStrong === true ? 1 : 0,
-            file.sizeBytes,
-            file.mtimeMs,
-            file.target === file.path ? null : file.target,
-          )
-          commit.run()
-        } catch (error) {
-          if (db.isTransaction) db.exec('ROLLBACK')
-          throw error
-        }
+      waiting.push(file)
+      written ??= new Promise((resolve) => {
+        setImmediate(() => {
+          written = undefined
+          write()
+          resolve()
+        })
       })
+      return written
     },
     close() {
+      write()
       try {
         opened?.db.close()
       } catch {
@@ -111,6 +118,30 @@ export function openStateDb(dir: string, onProblem: (sentence: string) => void):
       opened = undefined
       isBroken = true
     },
+  }
+}
+
+function writeAll({ db, begin, remember, forgetNamed, commit }: Opened, files: readonly FinishedFile[]): void {
+  begin.run()
+  try {
+    for (const { path, target, urlKey, validator, sizeBytes, mtimeMs } of files) {
+      const { etag, lastModified, isDateStrong } = validator
+      forgetNamed.run(target)
+      remember.run(
+        path,
+        urlKey,
+        etag ?? null,
+        lastModified ?? null,
+        isDateStrong === true ? 1 : 0,
+        sizeBytes,
+        mtimeMs,
+        target === path ? null : target,
+      )
+    }
+    commit.run()
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { lstatSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { isAsLeft } from '../core/as-left.ts'
 import type { Failure } from '../core/failure.ts'
 import { codeOf, diskFailure } from './disk-failure.ts'
 import { makeDirs } from './make-dirs.ts'
@@ -14,8 +15,11 @@ export interface PlainFile {
   readonly mode: number
 }
 
-/** How the last component looks: `missing`, a plain file that may be replaced, or why not. */
-export function inspectTarget(path: string): PlainFile | { kind: 'missing' } | { kind: 'refused'; failure: Failure } {
+/** `missing`, a plain file that may be replaced, or why not. */
+export type Target = PlainFile | { readonly kind: 'missing' } | { readonly kind: 'refused'; readonly failure: Failure }
+
+/** How the last component looks. */
+export function inspectTarget(path: string): Target {
   try {
     const stat = lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) return { kind: 'missing' }
@@ -28,6 +32,11 @@ export function inspectTarget(path: string): PlainFile | { kind: 'missing' } | {
   } catch (error) {
     return { kind: 'refused', failure: diskFailure(error, 'look at', path) }
   }
+}
+
+/** Whether two looks show the same. */
+export function isUntouched(before: Target, now: Target): boolean {
+  return before.kind === 'file' && now.kind === 'file' ? isAsLeft(before, now) : before.kind === now.kind
 }
 
 /**

@@ -19,6 +19,7 @@ import { diskFull, noRoomFor } from './disk-space.ts'
 import type { Exchange, Fit } from './exchange.ts'
 import type { FetchContext, FetchEvents } from './fetch.ts'
 import { Fetch } from './fetch.ts'
+import { isInMemory } from './memory-disk.ts'
 import type { PartFile } from './part-file.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 import type { Helper, Seat } from './seat.ts'
@@ -63,7 +64,7 @@ const SAVE_EVERY_MS = 1000
 /** A share that is there sooner than this is not worth booting a child for. */
 const WORTH_A_CHILD_MS = 1000
 /** Setting room aside takes a process of its own. */
-const ALLOCATE_FROM_BYTES = 16 * 2 ** 20
+const ALLOCATE_FROM_BYTES = 128 * 2 ** 20
 
 export class Transfer {
   readonly records: AttemptRecord[] = []
@@ -307,7 +308,6 @@ export class Transfer {
     const { sizeBytes, lengthBytes = 0, coding } = answer
     // What is stored is not what was sent: it can never be joined to other bytes of that version.
     const validator = coding === undefined ? answer.validator : {}
-    const isLarge = sizeBytes !== undefined && sizeBytes >= ALLOCATE_FROM_BYTES
     // What the part holds already is its own: kept when it goes on, freed when it starts over.
     const neededBytes = Math.max(0, (isRest ? (sizeBytes ?? 0) : lengthBytes) - part.allocatedBytes)
     const failure =
@@ -316,8 +316,14 @@ export class Transfer {
       (isRest ? part.resume(validator, sizeBytes) : part.restart(validator, sizeBytes))
     if (failure !== undefined) return failure
     if (this.#received === 0) this.resumedFromBytes = part.completedBytes
-    if (isLarge) this.#allocation ??= part.allocate(sizeBytes, hardening)
+    if (this.#isWorthAllocating(sizeBytes)) this.#allocation ??= part.allocate(sizeBytes, hardening)
     return undefined
+  }
+
+  /** In memory it is half of the work of writing, and whoever writes elsewhere in the file has to wait for it. */
+  #isWorthAllocating(sizeBytes: number | undefined): sizeBytes is number {
+    const { part, split } = this.#options
+    return sizeBytes !== undefined && sizeBytes >= ALLOCATE_FROM_BYTES && (split === 1 || !isInMemory(part.path))
   }
 
   #receive(fetch: Fetch, range: Range, skipBytes: number): void {

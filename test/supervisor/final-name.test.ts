@@ -17,7 +17,7 @@ function stateOf(...files: readonly FinishedFile[]): StateDb {
   return {
     find: (path) => files.find((file) => file.path === path),
     findNamed: (target) => files.find((file) => file.target === target && file.path !== target),
-    remember: () => {},
+    remember: async () => {},
     close: () => {},
   }
 }

@@ -28,6 +28,7 @@ import type { Failure } from '../../src/core/failure.ts'
 import type { Range } from '../../src/core/segment.ts'
 import { detectHardening } from '../../src/isolation/hardening.ts'
 import { readControl } from '../../src/supervisor/control-file.ts'
+import { isInMemory } from '../../src/supervisor/memory-disk.ts'
 import { openPart } from '../../src/supervisor/open-part.ts'
 import type { CommitOptions, PartFile, PartIdentity } from '../../src/supervisor/part-file.ts'
 import { syncFileSystem } from '../../src/supervisor/part-file.ts'
@@ -295,7 +296,8 @@ describe('a part with holes', () => {
 describe('room that is set aside', () => {
   const SIZE = 2 ** 20
 
-  test.runIf(HARDENING.fallocate !== undefined)('is on the disk, and the file is no longer for it', async () => {
+  const canBe = HARDENING.fallocate !== undefined && !isInMemory(tmpdir())
+  test.runIf(canBe)('is on the disk, and the file is no longer for it', async () => {
     const opened = await open()
     fill(opened, 40, SIZE)
     await opened.allocate(SIZE, HARDENING)
@@ -456,12 +458,29 @@ describe('a name that is not its own by right', () => {
     expect([readFileSync(named(), 'utf8'), mode(part), opened.completedBytes]).toEqual(['precious', 0o600, 5])
   })
 
+  test('[target-is-symlink] nor from a link, and nobody is told that the file is there', async () => {
+    symlinkSync(join(dir, 'elsewhere'), named())
+    const opened = await open()
+    fill(opened, 5, 5)
+    const done = await opened.commit(5, { ...giveWay(true), onReady: () => expect.unreachable() })
+    expect(failureOf(done)).toEqual({ kind: 'target-is-symlink', path: named() })
+  })
+
   test('[name-taken] nor from one that comes at the last moment', async () => {
     const opened = await open()
     fill(opened, 5, 5)
     const done = await opened.commit(5, { ...giveWay(true), onReady: () => writeFileSync(named(), 'precious') })
     expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named(), by: 'somebody else' })
     expect([readFileSync(named(), 'utf8'), mode(part), opened.isInPlace]).toEqual(['precious', 0o600, true])
+  })
+
+  test('[name-taken] nor from one that came in place of a file that may go', async () => {
+    writeFileSync(named(), 'the old version')
+    const opened = await open()
+    fill(opened, 5, 5)
+    const done = await opened.commit(5, { ...giveWay(true), onReady: () => writeFileSync(named(), 'precious') })
+    expect(failureOf(done)).toEqual({ kind: 'name-taken', path: named(), by: 'somebody else' })
+    expect(readFileSync(named(), 'utf8')).toBe('precious')
   })
 
   test('is taken from a file that may go', async () => {
@@ -728,6 +747,41 @@ describe('the commit', () => {
     fill(other, 5, 5)
     await other.commit(5, NO_SYNC)
     expect(Math.abs(lstatSync(join(dir, 'y')).mtimeMs - Date.now())).toBeLessThan(60_000)
+  })
+
+  test('waits for who has to know of it first', async () => {
+    const opened = await open()
+    fill(opened, 5, 5)
+    const [told, ready] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const onReady = () => {
+      told.resolve()
+      return ready.promise
+    }
+    const done = opened.commit(5, { ...NO_SYNC, onReady })
+    await told.promise
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(readdirSync(dir)).toEqual(['x.part', 'x.part.json'])
+    ready.resolve()
+    expect([await done, readdirSync(dir)]).toEqual([{ ok: true }, ['x']])
+  })
+
+  test.each([
+    ['target-is-symlink', 'a link', () => symlinkSync(join(dir, 'victim'), target)],
+    ['target-is-directory', 'a directory', () => mkdirSync(target)],
+    [
+      'locked',
+      'the part of another run',
+      () => {
+        rmSync(part)
+        writeFileSync(part, 'theirs')
+      },
+    ],
+  ])('[%s] sees %s that comes meanwhile', async (kind, _, come) => {
+    const opened = await open()
+    fill(opened, 5, 5)
+    const done = await opened.commit(5, { fsync: 'file', onReady: come })
+    expect(failureOf(done)).toMatchObject({ kind })
+    expect(lstatSync(part).isFile()).toBe(true)
   })
 
   test('cuts what is too much and refuses what is too little', async () => {

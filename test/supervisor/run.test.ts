@@ -39,7 +39,6 @@ const honest: Script = {
 /** Writes all of BODY and says so. */
 function bring(child: ScriptedChild): void {
   writeSync(child.order.file.descriptor, BODY, 0, BODY.length, 0)
-  child.say({ type: 'beat', bytes: BODY.length })
   child.say({ type: 'done', bytes: BODY.length })
 }
 

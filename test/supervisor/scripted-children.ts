@@ -23,7 +23,6 @@ export const byName: Script = {
         return begin(child, command)
       case 'receive':
         writeSync(child.order.file.descriptor, BODY, 0, BODY.length, 0)
-        child.say({ type: 'beat', bytes: BODY.length })
         child.say({ type: 'done', bytes: BODY.length })
         return leave(child)
       case 'refuse':

@@ -90,7 +90,7 @@ export async function run(
     list,
     isolation,
     hardening: NO_TOOLS,
-    state: { find: () => undefined, findNamed: () => undefined, remember: () => {}, close: () => {} },
+    state: { find: () => undefined, findNamed: () => undefined, remember: async () => {}, close: () => {} },
     world,
     emit: (event) => {
       events.push(event)

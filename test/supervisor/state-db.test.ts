@@ -94,10 +94,42 @@ describe('what is remembered', () => {
     expect(db.findNamed(target), 'another job has the place').toBeUndefined()
   })
 
-  test('stays with its owner', () => {
-    open().remember(FILE)
+  test('stays with its owner', async () => {
+    await open().remember(FILE)
     expect(lstatSync(file).mode & 0o777).toBe(0o600)
     expect(lstatSync(dir).mode & 0o777).toBe(0o700)
+  })
+})
+
+describe('what is remembered in one turn of the event loop', () => {
+  const named = (path: string): FinishedFile => ({ ...FILE, path, target: path })
+
+  test('is one transaction: nobody else sees a part of it', async () => {
+    const db = open()
+    await db.remember(named('/files/before'))
+    const other = new DatabaseSync(file, { readOnly: true })
+    const count = () => other.prepare('SELECT count(*) AS n FROM finished').get()?.['n']
+    const both = [db.remember(named('/files/a')), db.remember(named('/files/b'))]
+    expect(count()).toBe(1)
+    await both[0]
+    expect(count()).toBe(3)
+    other.close()
+  })
+
+  test('survives a kill when it was awaited, and only then', async () => {
+    const code = `
+      import { openStateDb } from ${JSON.stringify(MODULE)}
+      const db = openStateDb(process.argv[1], (sentence) => console.log(sentence))
+      const remember = (path) => db.remember({ ...${JSON.stringify(FILE)}, path, target: path })
+      remember('/files/a')
+      await remember('/files/b')
+      remember('/files/c')
+      process.kill(process.pid, 'SIGKILL')`
+    const killed = promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, dir])
+    await expect(killed).rejects.toMatchObject({ signal: 'SIGKILL', stdout: '' })
+    const db = open()
+    expect(['a', 'b', 'c'].map((name) => db.find(`/files/${name}`)?.path)).toEqual(['/files/a', '/files/b', undefined])
+    expect(problems).toEqual([])
   })
 })
 
@@ -206,7 +238,7 @@ describe('is done without', () => {
       import { openStateDb } from ${JSON.stringify(MODULE)}
       const problems = []
       const db = openStateDb(process.argv[1], (sentence) => problems.push(sentence))
-      db.remember(${JSON.stringify(FILE)})
+      await db.remember(${JSON.stringify(FILE)})
       console.log(JSON.stringify([problems.length, db.find('/files/a') ?? null]))`
     const asNobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--']
     execFileSync('chmod', ['755', join(dir, '..')])

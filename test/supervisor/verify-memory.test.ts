@@ -40,16 +40,16 @@ test('what a run remembered is found, and looking leaves no trace', () => {
   expect(looking.find('/d/a')).toBeUndefined()
 })
 
-test('what a run remembers meanwhile is found, too', () => {
+test('what a run remembers meanwhile is found, too', async () => {
   const first = state()
   first.remember(file('/d/a', 7))
   first.close()
   const looking = memory()
   looking.find('/d/a')
   const run = state()
-  run.remember(file('/d/a', 8))
+  await run.remember(file('/d/a', 8))
   expect(looking.find('/d/a')).toMatchObject({ sizeBytes: 8 })
-  run.remember(file('/d/b', 9))
+  await run.remember(file('/d/b', 9))
   expect(looking.find('/d/b')).toMatchObject({ sizeBytes: 9 })
   run.close()
   expect(looking.find('/d/b')).toMatchObject({ sizeBytes: 9 })
