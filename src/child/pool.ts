@@ -2,6 +2,7 @@
 // Knows nothing of what is said in them.
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { Roster } from '../core/roster.ts'
 import { decodeOrder } from '../protocol/decode.ts'
 import { encodeFrame } from '../protocol/frame.ts'
 import type { Command } from '../protocol/message.ts'
@@ -18,7 +19,7 @@ type OpenOrder = Extract<SharedOrder, { type: 'open' }>
 
 export function servePool(serve: Serve, parentPid: number): void {
   /** Those that have not left, and how each is told something. */
-  const conversations = new Map<number, (command: Command) => void>()
+  const conversations = new Roster<number, (command: Command) => void>()
   const wire = openWire(parentPid, () => conversations.size === 0)
   const openPlain = plainExchange()
   let unsent = ''

@@ -106,8 +106,9 @@ async function fetchTask(
       void steer(receiver, port, commands)
       await options.beforeBody?.(stopped)
       const body = await receiver.receive()
+      if (body.ok) return { type: 'done', bytes: body.bytes }
       sendBeat()
-      return body.ok ? { type: 'done', bytes: body.bytes } : { type: 'failed', failure: body.failure }
+      return { type: 'failed', failure: body.failure }
     }
   } finally {
     clearInterval(beat)

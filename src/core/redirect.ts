@@ -6,8 +6,8 @@ import type { Headers } from './validator.ts'
 
 /** What the caller sends, bound to the one origin it was meant for. */
 export interface Credentials {
-  /** Scheme, host and port of the job's own URL. */
-  readonly origin: string
+  /** The job's own: its origin is meant. */
+  readonly url: string
   /** `-H`, `header=`, Authorization: everything that came from the caller. */
   readonly headers: Headers
 }
@@ -45,10 +45,10 @@ export function decideHop(from: string, location: string, hopsSoFar: number, max
 
 /** Same scheme, host and port (RFC 6454 §4): what is said to one may be said to the other. */
 export function isSameOrigin(url: string, other: string): boolean {
-  return new URL(url).origin === new URL(other).origin
+  return url === other || new URL(url).origin === new URL(other).origin
 }
 
 /** The caller's headers, and only for the origin they were given for. */
 export function headersFor(url: string, credentials: Credentials): Headers {
-  return isSameOrigin(url, credentials.origin) ? credentials.headers : []
+  return isSameOrigin(url, credentials.url) ? credentials.headers : []
 }

@@ -6,6 +6,7 @@ import { headersFor } from './redirect.ts'
 import type { Ask } from './response.ts'
 import { askHeaders, methodOf } from './response.ts'
 import type { Headers } from './validator.ts'
+import { header } from './validator.ts'
 
 export interface Request {
   readonly method: 'GET' | 'HEAD'
@@ -52,7 +53,7 @@ function bareUrl(url: string): string {
 export function requestFor(url: string, ask: Ask, from: Sender): Request {
   const bare = bareUrl(url)
   const callers = headersFor(bare, {
-    origin: new URL(from.requestedUrl).origin,
+    url: from.requestedUrl,
     headers: mergeHeaders(from.runHeaders, from.job.options.headers ?? []),
   })
   return {
@@ -80,11 +81,9 @@ function withCookie(headers: Headers, cookie: string | undefined): Headers {
 
 /** Later lists replace the same names of earlier ones; a name may stand twice within one list. */
 function mergeHeaders(...lists: Headers[]): [string, string][] {
-  let merged: [string, string][] = []
-  for (const list of lists) {
-    const names = new Set(list.map(([name]) => name.toLowerCase()))
-    const kept = merged.filter(([name]) => !names.has(name.toLowerCase()))
-    merged = [...kept, ...list.map(([name, value]): [string, string] => [name, value])]
-  }
-  return merged
+  return lists.flatMap((list, n) => {
+    const later = lists.slice(n + 1)
+    const kept = list.filter(([name]) => later.every((headers) => header(headers, name) === undefined))
+    return kept.map(([name, value]): [string, string] => [name, value])
+  })
 }

@@ -3,6 +3,7 @@
 
 import { fstatSync } from 'node:fs'
 import type { End } from '../core/attempt.ts'
+import { Roster } from '../core/roster.ts'
 import { type Decoded, decodeReport } from '../protocol/decode.ts'
 import { encodeFrame } from '../protocol/frame.ts'
 import type { Command } from '../protocol/message.ts'
@@ -40,7 +41,7 @@ export class PoolChild {
   /** After the end of its last conversation. */
   readonly ended: Promise<void>
   readonly #process: ChildProcess
-  readonly #conversations = new Map<number, Conversation>()
+  readonly #conversations = new Roster<number, Conversation>()
   #orders = 0
   #takesOrders = true
   #isGarbled = false
@@ -165,7 +166,7 @@ export class PoolChild {
   }
 
   #onEnded(ending: ChildEnding): void {
-    const conversations = [...this.#conversations.values()]
+    const conversations = this.#conversations.values()
     this.#conversations.clear()
     for (const each of conversations) end(each, ending, each.othersThen ?? conversations.length - 1)
   }

@@ -22,10 +22,15 @@ export class FrameReader {
     const frames: Frame[] = []
     let start = 0
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      this.#keep(chunk.subarray(start, end), frames)
-      if (!this.#isDropping) frames.push({ kind: 'line', line: Buffer.concat(this.#pending).toString('utf8') })
-      this.#clear()
-      this.#isDropping = false
+      // Nearly every line lies in one chunk, and need not be put together.
+      if (this.#pendingBytes === 0 && !this.#isDropping && end - start <= this.#maxBytes) {
+        frames.push({ kind: 'line', line: chunk.toString('utf8', start, end) })
+      } else {
+        this.#keep(chunk.subarray(start, end), frames)
+        if (!this.#isDropping) frames.push({ kind: 'line', line: Buffer.concat(this.#pending).toString('utf8') })
+        this.#clear()
+        this.#isDropping = false
+      }
       start = end + 1
     }
     this.#keep(chunk.subarray(start), frames)

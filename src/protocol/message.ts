@@ -7,12 +7,13 @@
 // (`limit`, which it always answers with `limited` and the end it honours) and how fast to go (`rate`, at any
 // time, not answered). A `limit` that crosses the claim stays unanswered. Body bytes never cross this wire.
 // Where it shares a process with others it is told to `stop` instead of being signalled: it leaves without a claim.
-// A last `beat` with the exact position precedes every claim of a fetch that received. After its claim (`done`,
-// `refused`, `failed`) the child leaves; only the reap ends the attempt.
+// `done` says how far a fetch came, and before a `failed` a last `beat` with the exact position does. After its claim
+// (`done`, `refused`, `failed`) the child leaves; only the reap ends the attempt.
 // One JSON object a line, of bounded length; what does not decode is garbled, and garbled is killed.
 
 import * as v from 'valibot'
 import { CODINGS } from '../core/coding.ts'
+import { variant } from './variant.ts'
 
 export const PROTOCOL_VERSION = 4
 /** What a child may say in one breath: headers are at most 64 KiB, doubled at worst by JSON. */
@@ -58,11 +59,11 @@ const hashTask = v.strictObject({
   beatMs: count,
 })
 
-export const commandSchema = v.variant('type', [
+export const commandSchema = variant('type', [
   v.strictObject({
     type: v.literal('task'),
     version: v.literal(PROTOCOL_VERSION),
-    task: v.variant('kind', [fetchTask, hashTask]),
+    task: variant('kind', [fetchTask, hashTask]),
   }),
   v.strictObject({ type: v.literal('go'), ...request }),
   v.strictObject({
@@ -94,7 +95,7 @@ const timings = v.strictObject({
 })
 
 /** The failures a child may claim; everything else is for the supervisor to judge. */
-export const childFailureSchema = v.variant('kind', [
+export const childFailureSchema = variant('kind', [
   v.strictObject({ kind: v.literal('unknown-host'), host: shortText, code: shortText }),
   v.strictObject({ kind: v.literal('connect-refused'), host: shortText }),
   v.strictObject({ kind: v.literal('network'), code: shortText, host: shortText }),
@@ -122,7 +123,7 @@ export const childFailureSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('child-error'), detail: shortText }),
 ])
 
-export const childMessageSchema = v.variant('type', [
+export const childMessageSchema = variant('type', [
   v.strictObject({ type: v.literal('ready'), version: count }),
   v.strictObject({ type: v.literal('phase'), phase: v.picklist(['connecting', 'waiting', 'hashing']) }),
   v.strictObject({

@@ -8,10 +8,11 @@
 
 import * as v from 'valibot'
 import { childMessageSchema, commandSchema } from './message.ts'
+import { variant } from './variant.ts'
 
 const number = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 
-export const orderSchema = v.variant('type', [
+export const orderSchema = variant('type', [
   v.strictObject({
     type: v.literal('open'),
     id: number,
@@ -26,7 +27,7 @@ export const orderSchema = v.variant('type', [
   v.strictObject({ type: v.literal('tell'), id: number, command: commandSchema }),
 ])
 
-export const reportSchema = v.variant('type', [
+export const reportSchema = variant('type', [
   v.strictObject({ type: v.literal('said'), id: number, message: childMessageSchema }),
   v.strictObject({ type: v.literal('left'), id: number }),
 ])

@@ -15,9 +15,11 @@ const SUSPENDED_AFTER_MS = 4000
 /** Node's timers hold 31 bits; a longer one would fire at once, again and again. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1
 
+const nothing = () => {}
+
 interface Armed {
   dueMs: number
-  readonly fire: () => void
+  fire: () => void
 }
 
 /**
@@ -26,14 +28,13 @@ interface Armed {
  */
 export class Deadlines {
   readonly #world: World
-  readonly #armed = new Map<string, Armed>()
+  readonly #armed = new Set<Armed>()
   readonly #onTick: () => void
   readonly #onSuspended: (gapMs: number) => void
   readonly #ticker: NodeJS.Timeout
   #lastTickMs: number
   #wake: NodeJS.Timeout | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
-  #handles = 0
 
   constructor(world: World, onTick: () => void, onSuspended: (gapMs: number) => void) {
     this.#world = world
@@ -47,24 +48,28 @@ export class Deadlines {
   }
 
   handle<T extends string>(onTimer: (timer: T) => void): DeadlineHandle<T> {
-    const prefix = `${this.#handles++}:`
-    const own = new Set<string>()
+    const own = new Map<T, Armed>()
     return {
       arm: (timer, ms) => {
         // What is armed after a gap has nothing to catch up, so the gap is dealt with first.
         this.#checkGapIfLate()
-        const key = prefix + timer
-        own.add(key)
         const dueMs = this.#world.monotonicMs() + ms
-        this.#armed.set(key, { dueMs, fire: () => onTimer(timer) })
+        const armed = own.get(timer) ?? { dueMs, fire: () => onTimer(timer) }
+        armed.dueMs = dueMs
+        own.set(timer, armed)
+        this.#armed.add(armed)
         this.#wakeBy(dueMs)
       },
       disarm: (timer) => {
-        own.delete(prefix + timer)
-        this.#armed.delete(prefix + timer)
+        const armed = own.get(timer)
+        if (armed !== undefined) this.#armed.delete(armed)
       },
       clear: () => {
-        for (const key of own) this.#armed.delete(key)
+        for (const armed of own.values()) {
+          this.#armed.delete(armed)
+          // What a set has lost it may hold for long, see core/roster.ts.
+          armed.fire = nothing
+        }
         own.clear()
       },
     }
@@ -81,7 +86,7 @@ export class Deadlines {
     const gapMs = now - this.#lastTickMs
     this.#lastTickMs = now
     if (gapMs < SUSPENDED_AFTER_MS) return
-    for (const armed of this.#armed.values()) armed.dueMs += gapMs
+    for (const armed of this.#armed) armed.dueMs += gapMs
     this.#onSuspended(gapMs)
   }
 
@@ -98,13 +103,12 @@ export class Deadlines {
     this.#wakeAtMs = Number.POSITIVE_INFINITY
     this.#checkGapIfLate()
     const now = this.#world.monotonicMs()
-    for (const [key, { dueMs, fire }] of [...this.#armed]) {
+    for (const armed of [...this.#armed]) {
       // Something fired earlier in this round may have disarmed or moved it.
-      if (dueMs > now || this.#armed.get(key)?.dueMs !== dueMs) continue
-      this.#armed.delete(key)
-      fire()
+      if (armed.dueMs > now || !this.#armed.delete(armed)) continue
+      armed.fire()
     }
-    if (this.#armed.size > 0) this.#wakeBy(Math.min(...[...this.#armed.values()].map(({ dueMs: next }) => next)))
+    if (this.#armed.size > 0) this.#wakeBy(Math.min(...[...this.#armed].map(({ dueMs }) => dueMs)))
   }
 
   #checkGapIfLate(): void {

@@ -7,9 +7,9 @@ import type { Failure } from '../core/failure.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Job } from '../core/job.ts'
 import { routeOf } from '../core/proxy.ts'
-import { hostOf } from '../core/redirect.ts'
 import type { Ask } from '../core/response.ts'
 import type { Range } from '../core/segment.ts'
+import { hostKey } from '../core/url-list.ts'
 import type { ChildMessage, Request } from '../protocol/message.ts'
 import type { Authenticator } from './authenticator.ts'
 import { SILENT_LOGIN } from './authenticator.ts'
@@ -272,7 +272,7 @@ export class Fetch {
 
 /** Whom it connects to, for people. */
 function peerOf({ url, proxy }: Request): string {
-  return routeOf(hostOf(new URL(url)), proxy)
+  return routeOf(hostKey(url), proxy)
 }
 
 function saysWhoAsks({ headers }: Settings, { options }: Job): boolean {

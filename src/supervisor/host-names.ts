@@ -1,7 +1,7 @@
 // Numbers hosts: those of the list first, in its order, then whatever redirects and mirrors lead to.
 
 import { routeOf } from '../core/proxy.ts'
-import { hostOf } from '../core/redirect.ts'
+import { hostKey } from '../core/url-list.ts'
 
 export class HostNames {
   readonly #names: string[]
@@ -24,7 +24,7 @@ export class HostNames {
 
   /** `proxy`: the entry's own. */
   idOfUrl(url: string, proxy: string | undefined): number {
-    return this.idOf(routeOf(hostOf(new URL(url)), proxy))
+    return this.idOf(routeOf(hostKey(url), proxy))
   }
 
   nameOf(id: number): string {

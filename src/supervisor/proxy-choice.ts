@@ -13,9 +13,8 @@ import { hostOf } from '../core/redirect.ts'
  */
 export function proxyFor(url: string, rules: ProxyRules, jobProxy: string | undefined): string | undefined {
   if (jobProxy !== undefined) return jobProxy === 'none' ? undefined : jobProxy
-  const target = new URL(url)
-  const proxy = target.protocol === 'https:' ? rules.https : rules.http
-  return proxy === undefined || isDirect(target, rules.noProxy) ? undefined : proxy
+  const proxy = url.startsWith('https:') ? rules.https : rules.http
+  return proxy === undefined || isDirect(new URL(url), rules.noProxy) ? undefined : proxy
 }
 
 function isDirect(target: URL, noProxy: string): boolean {

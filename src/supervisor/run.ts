@@ -17,6 +17,7 @@ import type { Job } from '../core/job.ts'
 import { redactUrl } from '../core/redact.ts'
 import { isTrouble } from '../core/report.ts'
 import { ADVANCE_BYTES, decideRetry } from '../core/retry.ts'
+import { Roster } from '../core/roster.ts'
 import type { Start } from '../core/schedule.ts'
 import { Schedule } from '../core/schedule.ts'
 import { totalBytes } from '../core/segment.ts'
@@ -101,7 +102,7 @@ class Run implements RunControls {
   readonly #inbox = new Inbox<Happening>()
   readonly #schedule: Schedule
   readonly #deadlines: Deadlines
-  readonly #jobs = new Map<number, JobState>()
+  readonly #jobs = new Roster<number, JobState>()
   readonly #seats: Seats
   readonly #hosts: HostNames
   readonly #context: JobRunContext
@@ -182,7 +183,7 @@ class Run implements RunControls {
   status(): Status {
     const { world, settings } = this.#parts
     const now = world.nowMs()
-    const active = [...this.#jobs.values()].flatMap(progressOf)
+    const active = this.#jobs.values().flatMap(progressOf)
     const offset = now - world.monotonicMs()
     const pausedHosts = this.#schedule
       .paused(world.monotonicMs())
@@ -356,7 +357,7 @@ class Run implements RunControls {
   /** Slots that no job wants go to the files under way, the one with most left to bring first. */
   #shareSpareSlots(): void {
     if (this.#schedule.spare === 0) return
-    const runs = [...this.#jobs.values()].flatMap(({ run }) => (run?.transfer === undefined ? [] : [run]))
+    const runs = this.#jobs.values().flatMap(({ run }) => (run?.transfer === undefined ? [] : [run]))
     runs.sort((a, b) => leftOf(b) - leftOf(a))
     for (const { transfer, progress } of runs) {
       const wanted = transfer?.wants(this.#schedule.spare) ?? 0

@@ -89,7 +89,7 @@ describe('the headers of the caller', () => {
   )
 
   test.each(origins)('for %s arrive at no other origin', (from) => {
-    const credentials = { origin: new URL(from).origin, headers: secrets }
+    const credentials = { url: `${from}/start`, headers: secrets }
     for (const to of origins) {
       const hop = decideHop(`${from}/start`, `${to}/x`, 0, 20)
       if (hop.do === 'refuse') expect.unreachable(to)

@@ -246,6 +246,9 @@ describe('what is no message is never one, and never throws', () => {
     expect(decodeChildMessage('{"type":"beat","bytes":"x"}')).toEqual({ ok: false, detail: 'wrong bytes' })
     expect(decodeChildMessage('nonsense')).toEqual({ ok: false, detail: 'not JSON' })
     expect(decodeChildMessage('7')).toEqual({ ok: false, detail: 'no known message' })
+    for (const nameless of ['{}', '[]', '{"type":"gossip"}', '{"type":"constructor"}', '{"type":["beat"],"bytes":1}']) {
+      expect(decodeChildMessage(nameless)).toEqual({ ok: false, detail: 'wrong type' })
+    }
     const { detail } = { detail: '', ...decodeChildMessage(JSON.stringify({ type: 'refused', ['k'.repeat(9999)]: 1 })) }
     expect(detail.length).toBeLessThanOrEqual(70)
   })
