@@ -82,7 +82,8 @@ export interface JobRunResult {
   readonly attempts: readonly AttemptRecord[]
   /** Undefined when no child was started. */
   readonly facts: ResponseFacts | undefined
-  readonly resumedFromBytes: number
+  /** What was there when its first response began, and was kept; undefined where none did. */
+  readonly resumedFromBytes: number | undefined
   /** A process ended with it and others in it. */
   readonly isSuspect: boolean
   /** The bytes are of more than one response. */
@@ -164,7 +165,7 @@ export class JobRun {
       end,
       attempts: this.#attempts,
       facts: transfer?.exchange?.facts,
-      resumedFromBytes: transfer?.resumedFromBytes ?? 0,
+      resumedFromBytes: transfer?.resumedFromBytes,
       isSuspect: transfer?.isSuspect === true || (!end.ok && end.failure.kind === 'suspect'),
       isJoined: this.#wasForeign || transfer?.isJoined === true,
       keptBytes,

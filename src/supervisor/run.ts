@@ -487,7 +487,7 @@ class Run implements RunControls {
     this.#seats.settle(seat)
     state.run = undefined
     state.lastResult = result
-    state.resumedFromBytes ??= result.facts === undefined ? undefined : result.resumedFromBytes
+    state.resumedFromBytes ??= result.resumedFromBytes
     state.warnings.push(...result.warnings)
 
     const failure = result.end.ok ? undefined : result.end.failure

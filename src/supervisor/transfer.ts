@@ -70,7 +70,7 @@ export class Transfer {
   readonly records: AttemptRecord[] = []
   readonly warnings: string[] = []
   /** Bytes that were there when the first response began, and were kept. */
-  resumedFromBytes = 0
+  resumedFromBytes: number | undefined
   /** One of its children ended together with others that shared its process. */
   isSuspect: boolean
   readonly #context: TransferContext
@@ -145,7 +145,7 @@ export class Transfer {
 
   /** The bytes are of more than one response. */
   get isJoined(): boolean {
-    return this.resumedFromBytes > 0 || this.#received > 1
+    return (this.resumedFromBytes ?? 0) > 0 || this.#received > 1
   }
 
   /**
@@ -390,7 +390,10 @@ export class Transfer {
     limiter?.remove(fetch)
     this.#fetches.delete(fetch.id)
     fetch.reaches(this.#reachOf(fetch))
-    const { failure, record, isAbandoned } = fetch.conclude(childEnd, fetch.errand.isSole ? this.resumedFromBytes : 0)
+    const { failure, record, isAbandoned } = fetch.conclude(
+      childEnd,
+      (fetch.errand.isSole ? this.resumedFromBytes : undefined) ?? 0,
+    )
     this.records.push(record)
     this.isSuspect ||= failure?.kind === 'suspect'
     if (this.#plan !== undefined && (fetch !== this.#sole || fetch.exchange.isReceiving)) {

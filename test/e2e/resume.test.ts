@@ -1,5 +1,7 @@
 // Proves that a file is entirely of one version, however often its download was interrupted and whatever the server
 // did meanwhile. Knows nothing of how a part is kept.
+
+import { once } from 'node:events'
 import {
   appendFileSync,
   mkdirSync,
@@ -11,6 +13,8 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -74,6 +78,34 @@ describe('a part of an earlier run', () => {
     expect(second.bytes('honest').equals(WHOLE)).toBe(true)
     expect(second.files).toEqual(['honest'])
     expect(rangesSince(before, ['honest'])).toEqual([`bytes=${KEPT}-`])
+  })
+
+  test('is told as such, also where the first request brought no answer', async () => {
+    const ETAG = '"one"'
+    const HEADERS = { 'content-length': KEPT, etag: ETAG, 'accept-ranges': 'bytes' }
+    let requests = 0
+    const moody = createServer((request, response) => {
+      const range = request.headers.range
+      if (requests++ === 0) {
+        response.writeHead(200, { ...HEADERS, 'content-length': WHOLE.length })
+        response.write(WHOLE.subarray(0, KEPT), () => response.destroy())
+      } else if (requests === 2) response.destroy()
+      else {
+        expect([range, request.headers['if-range']]).toEqual([`bytes=${KEPT}-`, ETAG])
+        response.writeHead(206, { ...HEADERS, 'content-range': `bytes ${KEPT}-${WHOLE.length - 1}/${WHOLE.length}` })
+        response.end(WHOLE.subarray(KEPT))
+      }
+    }).listen(0, '127.0.0.1')
+    await once(moody, 'listening')
+    const list = `http://127.0.0.1:${(moody.address() as AddressInfo).port}/moody`
+    const { home } = await run({ list, args: ONCE })
+    const second = await run({ home, list, args: QUICK })
+    moody.close()
+    expect(second.row(1).attempts.map(({ resumed_from: from, result }) => [from, result])).toEqual([
+      [0, 'failed'],
+      [KEPT, 'done'],
+    ])
+    expect(second.row(1)).toMatchObject({ outcome: 'downloaded', resumed_from: KEPT })
   })
 
   test('[threat:resume-mix] is dropped where the server answers a range wrongly, whatever the lie', async () => {
