@@ -30,6 +30,9 @@ export interface PoolChildOptions {
 /** Whatever a long life may leave behind, it does not pile up. After a thousand, two thousand small files paid for a third child. */
 const MAX_ORDERS = 5000
 
+/** As much as one core brings when it does nothing else, or half of it; a hundred connections at home bring less. */
+const SATURATED_BYTES_PER_MS = (100 * 2 ** 20) / 1000
+
 interface Conversation {
   readonly on: (event: LeaseEvent) => void
   readonly messages: MessageCount
@@ -46,6 +49,9 @@ export class PoolChild {
   #takesOrders = true
   #isGarbled = false
   #outgoing = ''
+  readonly #startedAtMs = performance.now()
+  /** Of files that are there. */
+  #broughtBytes = 0
 
   constructor({ poolScript, faultsScript, hardening, maxMemoryBytes, isRehearsal, ...confinement }: PoolChildOptions) {
     const [script, args] = isRehearsal ? [faultsScript, ['pool']] : [poolScript, []]
@@ -70,6 +76,11 @@ export class PoolChild {
   /** Conversations that have not ended. */
   get load(): number {
     return this.#conversations.size
+  }
+
+  /** It has brought bytes all its life as fast as it can. */
+  get isSaturated(): boolean {
+    return this.#broughtBytes > SATURATED_BYTES_PER_MS * (performance.now() - this.#startedAtMs)
   }
 
   start({ file, fault }: WorkOrder, on: (event: LeaseEvent) => void): Lease {
@@ -147,6 +158,7 @@ export class PoolChild {
     if (conversation === undefined) throw new Error('a report about nobody was decoded')
     if (report.type === 'said') {
       conversation.messages.add()
+      if (report.message.type === 'done') this.#broughtBytes += report.message.bytes
       return conversation.on({ kind: 'message', message: report.message })
     }
     this.#conversations.delete(report.id)

@@ -27,7 +27,7 @@ afterEach(async () => {
   scratch.remove()
 })
 
-/** So many places in each process that one is enough, on any machine. */
+/** More children than any machine has cores. */
 const ROOMY = { jobs: 1_000_000 }
 
 function pool(more: Partial<IsolationOptions> = {}): void {
@@ -86,6 +86,21 @@ describe('places', () => {
     await Promise.all(others.map(done))
     for (const { lease } of waiting) lease.stop('SIGTERM')
     await Promise.all(waiting.map((each) => each.ended()))
+  })
+
+  test('of a process that brings bytes as fast as one core can are left to those that have one', async () => {
+    scripted(`orders = ({ type, id }) => {
+      if (type !== 'open' || id > 1) return
+      say({ type: 'said', id, message: { type: 'done', bytes: 2 ** 40 } }, { type: 'left', id })
+    }`)
+    const attempt = () => new PlayedAttempt(isolation, scratch.dir, fetchOf('http://localhost/'))
+    const quick = attempt()
+    await quick.ended()
+    const [idle, busy] = [attempt(), attempt()]
+    expect(pidOf(idle)).toBe(pidOf(quick))
+    expect(pidOf(busy) === pidOf(quick)).toBe(availableParallelism() === 1)
+    for (const { lease } of [idle, busy]) lease.stop('SIGKILL')
+    await Promise.all([idle, busy].map((each) => each.ended()))
   })
 
   test('are free again when their conversations have ended', async () => {
