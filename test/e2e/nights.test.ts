@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { withClock } from '../fixtures/fake-clock.ts'
 import { findProgram, type NginxServer, requireServer, startNginx } from '../fixtures/servers.ts'
 import { type Ended, type Home, newHome, QUICK, run } from './run-mpdl.ts'
 
@@ -28,7 +29,7 @@ afterAll(async () => {
 const listOf = (names: readonly string[]) => names.map((name) => `${server.url}/${name}\n`).join('')
 
 const night = (home: Home, n: number, names: readonly string[], ...args: string[]) =>
-  run({ home, list: listOf(names), args: [...QUICK, '-T', '10s', ...args], wrap: ['faketime', '-f', `+${n}d`] })
+  run({ home, list: listOf(names), args: [...QUICK, '-T', '10s', ...args], wrap: withClock(`+${n}d`) })
 
 /** Its lines, without what differs between two runs of a test. */
 const mailOf = ({ stderr }: Ended) => stderr.trimEnd().split('\n').filter(Boolean).map(anonymous)

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { withClock } from '../fixtures/fake-clock.ts'
 import { type FaultServer, startFaultServer } from '../fixtures/fault-server.ts'
 import { findProgram, requireServer } from '../fixtures/servers.ts'
 import { type Home, newHome, ONCE, type RunOptions, run, start } from './run-mpdl.ts'
@@ -176,7 +177,7 @@ const canShift = requireServer('faketime', findProgram('faketime'))
 
 describe.skipIf(!canShift)('--max-age', () => {
   const ask = async (home: Home, shift: string, age = '26h') => {
-    const wrap = ['faketime', '-f', shift]
+    const wrap = withClock(shift)
     const { code, stdout, stderr } = await typed(home, ['runs', home.list, '--max-age', age], { wrap })
     expect(stdout).toBe('')
     return [code, stderr]
