@@ -27,8 +27,8 @@ export class CannotMeasure extends Error {
   }
 }
 
-const EXIT_NO_ROOM = 73
-const EXIT_NOT_INSTALLED = 78
+export const EXIT_NO_ROOM = 73
+export const EXIT_NOT_INSTALLED = 78
 
 /** Rejects with the signal's reason when that is aborted; nothing it started or wrote is left in any case. */
 export async function bench(

@@ -4,11 +4,11 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findProgram } from './find-program.ts'
 import { type Guarded, startServer } from './guard.ts'
+import { answers, findFreePort } from './port.ts'
 import type { LinkPace, Way } from './workloads.ts'
 
 /** Below this every name is the same tiny file. */
@@ -109,17 +109,6 @@ function makeCertificate(certPath: string, keyPath: string): boolean {
   return true
 }
 
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
-  const closed = once(server, 'close')
-  server.close()
-  await closed
-  return address.port
-}
-
 async function untilAnswers(server: Guarded, port: number): Promise<void> {
   let hasEnded = false
   void server.ended.finally(() => (hasEnded = true)).catch(() => {})
@@ -131,15 +120,4 @@ async function untilAnswers(server: Guarded, port: number): Promise<void> {
     }
     await sleep(POLL_MS)
   }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { formatDuration } from '../../src/core/units.ts'
-import { CannotMeasure } from '../bench/bench.ts'
+import { CannotMeasure, EXIT_NO_ROOM, EXIT_NOT_INSTALLED } from '../bench/bench.ts'
 import { findProgram } from '../bench/find-program.ts'
 import { isTmpfs, lackOfRoom, MEMORY_DIR, makeScratch, spaceOf } from '../bench/places.ts'
 import { startBenchServer } from '../bench/server.ts'
@@ -25,9 +25,6 @@ export interface ProfileOrder {
   readonly outDir: string
 }
 
-const EXIT_NO_ROOM = 73
-const EXIT_CANNOT = 78
-
 function removeProfiles(dir: string): void {
   for (const name of readdirSync(dir)) {
     const isOurs = ROLES.some(({ role }) => name.startsWith(`${role}-`))
@@ -42,7 +39,7 @@ export async function profileRun(
   say: (text: string) => void,
 ): Promise<string | undefined> {
   const nginx = findProgram('nginx')
-  if (nginx === undefined) throw new CannotMeasure('nginx is not installed', EXIT_CANNOT)
+  if (nginx === undefined) throw new CannotMeasure('nginx is not installed', EXIT_NOT_INSTALLED)
   const needed = spaceOf(workload)
   const isInMemory = isTmpfs(MEMORY_DIR) && lackOfRoom(MEMORY_DIR, needed) === undefined
   const noRoom = lackOfRoom(tmpdir(), isInMemory ? needed : 2 * needed)
@@ -54,7 +51,8 @@ export async function profileRun(
   mkdirSync(served)
   const server = await startBenchServer(nginx, served, scratch)
   try {
-    if (workload.way === 'tls' && !server.hasTls) throw new CannotMeasure('openssl is not installed', EXIT_CANNOT)
+    if (workload.way === 'tls' && !server.hasTls)
+      throw new CannotMeasure('openssl is not installed', EXIT_NOT_INSTALLED)
     const programs = { node: process.execPath, mpdl }
     const setting: Setting = { server, programs, root: served, scratch, dirs: { [place]: dir }, signal, say }
     const prepared = await prepare(workload, setting)

@@ -42,8 +42,11 @@ function findTool(name: string): string | undefined {
   })
 }
 
+let detected: Hardening | undefined
+
+/** Looked for once: a run asks several times before its first download. */
 export function detectHardening(): Hardening {
-  return {
+  detected ??= {
     setpriv: process.platform === 'linux' ? findTool('setpriv') : undefined,
     prlimit: process.platform === 'linux' ? findTool('prlimit') : undefined,
     flock: findTool('flock'),
@@ -51,6 +54,7 @@ export function detectHardening(): Hardening {
     maxDescriptors: descriptorLimit(),
     hasPermissionModel: process.allowedNodeEnvironmentFlags.has('--permission'),
   }
+  return detected
 }
 
 /** Many times what a child needs, and few enough that one which leaks them fails soon and alone. */

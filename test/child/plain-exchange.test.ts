@@ -506,18 +506,21 @@ describe('both faces come to the same', () => {
     })
   })
 
-  test.each(GOOD)('%j', async (text) => {
+  const bothOf = async (text: string) => {
     const { url } = await actingServer((socket) => socket.end(text, 'latin1'))
     const plain = await bring({ url }, ALL)
     const general = await bringGenerally({ url }, ALL)
+    return { plain, general }
+  }
+
+  test.each(GOOD)('%j', async (text) => {
+    const { plain, general } = await bothOf(text)
     expect(tellOf(plain.child.messages)).toEqual(tellOf(general.child.messages))
     expect(plain.child.file().equals(general.child.file())).toBe(true)
   })
 
   test.each(BAD)('%j, unless the plain one takes less', async (text) => {
-    const { url } = await actingServer((socket) => socket.end(text, 'latin1'))
-    const plain = await bring({ url }, ALL)
-    const general = await bringGenerally({ url }, ALL)
+    const { plain, general } = await bothOf(text)
     expect(plain.claim.type).toBe('failed')
     if (general.claim.type !== 'failed') return
     expect(plain.child.file().equals(general.child.file())).toBe(true)
